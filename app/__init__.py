@@ -1,0 +1,1 @@
+"""Tapeline: market ticks on Kafka into exact bars."""

@@ -1,0 +1,74 @@
+"""Every error this application raises on purpose.
+
+    TapelineError
+    ├── ConfigError           start-up only; names every fault at once
+    ├── DecodeError           the bytes are no record        → dead letters
+    ├── InvalidTick           our own producer refuses it    → the caller, before anything is sent
+    ├── RegistryError
+    │   ├── RegistryUnavailable   no answer now              → wait, retry
+    │   └── UnknownSchema         the id is not registered   → dead letters
+    ├── BrokerUnavailable     Kafka cannot answer now        → wait, retry, then exit without acking
+    ├── DeliveryFailed        Kafka refused what we produced → exit without acking
+    └── StoreError
+        ├── StoreUnavailable  the store cannot answer now    → wait, retry
+        └── StoreRejected     the store refuses these rows   → dead letters
+
+A bad tick is no error on the way in: normalization returns it as a rejection, because feeds
+send them.
+"""
+
+
+class TapelineError(Exception):
+    """Root of the tree."""
+
+
+class ConfigError(TapelineError):
+    """The configuration is wrong; the message names every fault."""
+
+
+class DecodeError(TapelineError):
+    """Bytes that are no record of the expected schema.
+
+    Attributes:
+        reason: A short code from the closed set in `schemas.wire.REASONS`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class InvalidTick(TapelineError):  # noqa: N818 - the field's word
+    """A tick our own producer refuses before anything is sent."""
+
+
+class RegistryError(TapelineError):
+    """The schema registry."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The registry did not answer."""
+
+
+class UnknownSchema(RegistryError):
+    """The registry has no schema of that id."""
+
+
+class BrokerUnavailable(TapelineError):
+    """Kafka did not answer in time."""
+
+
+class DeliveryFailed(TapelineError):
+    """Kafka refused, or never acknowledged, a record we produced."""
+
+
+class StoreError(TapelineError):
+    """Redis or Postgres."""
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer; the same call may succeed later."""
+
+
+class StoreRejected(StoreError):
+    """The store will never take these rows."""

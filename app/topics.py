@@ -1,0 +1,63 @@
+"""The topics, as data: `tapeline topics apply` creates what stands here and nothing else.
+
+Every topic of the flow has the same partition count, so that one symbol lives in one partition
+of each. All are `LogAppendTime`: with producers' own times, retention would delete replayed
+history at once.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+DAY_MS = 86_400_000
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the flow.
+
+    Attributes:
+        name: The topic's name, with the contract's major version.
+        schema: Name of the record schema in `schemas/`.
+        cleanup: ``compact`` keeps the newest value of each key, ``delete`` keeps by age.
+        retention_ms: How long a deleted topic keeps records; None for compacted ones.
+    """
+
+    name: str
+    schema: str
+    cleanup: Literal["compact", "delete"]
+    retention_ms: int | None = None
+
+    def config(self) -> dict[str, str]:
+        """Return the broker's settings for this topic."""
+        settings = {
+            "cleanup.policy": self.cleanup,
+            "message.timestamp.type": "LogAppendTime",
+            "compression.type": "producer",
+        }
+        if self.retention_ms is not None:
+            settings["retention.ms"] = str(self.retention_ms)
+        if self.cleanup == "compact":
+            # The newest value of a hot key is rewritten every second: clean early and often.
+            settings["segment.bytes"] = str(64 << 20)
+            settings["min.cleanable.dirty.ratio"] = "0.2"
+        return settings
+
+
+RAW = Topic("ticks.raw.v1", "tick", "delete", 7 * DAY_MS)
+TICKS = Topic("ticks.v1", "tick", "delete", 30 * DAY_MS)
+BARS = Topic("bars.v1", "bar", "compact")
+QUOTES = Topic("quotes.v1", "quote", "compact")
+ANOMALIES = Topic("anomalies.v1", "anomaly", "delete", 30 * DAY_MS)
+GAPS = Topic("ticks.gaps.v1", "gap", "compact")
+LATE = Topic("ticks.late.v1", "late_tick", "delete", 30 * DAY_MS)
+DEAD_LETTERS = Topic("ticks.dlq.v1", "dead_letter", "delete", 30 * DAY_MS)
+CLOCK = Topic("clock.v1", "clock", "delete", 7 * DAY_MS)
+
+ALL = (RAW, TICKS, BARS, QUOTES, ANOMALIES, GAPS, LATE, DEAD_LETTERS, CLOCK)

@@ -1,0 +1,1 @@
+"""The edges: stores, registry, producer, feeds, each behind a port with one contract."""
