@@ -1,0 +1,1 @@
+"""What runs beside Tapeline: local servers, dashboards, manifests. Nothing imports it."""
