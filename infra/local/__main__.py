@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return status(home, as_json=options.json)
         with _alone(home):
             home = Home.from_env()
+            if options.command == "fetch":
+                kafka.fetch(home)
             if options.command in {"down", "stop", "restart"}:
                 _each(names, lambda name: _stop(home, name, hard=options.hard))
             if options.command in {"up", "start", "restart"}:
@@ -149,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     for command, what in {
         "up": "start what does not run",
         "down": "stop all servers",
+        "fetch": "download what a start needs, and start nothing",
         "status": "say which servers answer",
         "start": "start one server",
         "stop": "stop one server",

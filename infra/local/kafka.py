@@ -9,6 +9,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 from infra.local.home import HOST, Home
@@ -93,13 +94,49 @@ def version() -> str:
     return found[1]
 
 
+def fetch(home: Home) -> None:
+    """Copy the jars that the pom names, unless its stamp says they are there.
+
+    Raises:
+        StackError: There is no Maven, or it failed; the message ends with what it said.
+    """
+    jars = home.downloads / "jars"
+    stamp = jars / "pom.sha256"
+    wanted = hashlib.sha256(_POM.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise StackError("kafka's jars are not there yet: apt-get install maven fetches them")
+    print("kafka     fetching jars", file=sys.stderr)
+    partial = home.downloads / "jars.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    command = [maven, "--batch-mode", "--strict-checksums", "--file", str(_POM)]
+    goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
+    log = home.logs / "maven.log"
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [*command, *goal, f"-DoutputDirectory={partial}"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        errors = [line for line in log.read_text().splitlines() if line.startswith("[ERROR]")]
+        raise StackError("fetching kafka's jars failed, see " + "\n".join([str(log), *errors[:3]]))
+    (partial / "pom.sha256").write_text(wanted)
+    shutil.rmtree(jars, ignore_errors=True)
+    partial.rename(jars)
+
+
 def prepare(home: Home) -> None:
     """Fetch the jars, write the broker's settings, format its storage; each if needed.
 
     Raises:
         StackError: Maven or the formatting failed; the message ends with what they said.
     """
-    _fetch(home)
+    fetch(home)
     _properties(home).write_text(properties(home))
     data = home.data / "kafka"
     data.mkdir(parents=True, exist_ok=True)
@@ -157,37 +194,6 @@ def _properties(home: Home) -> Path:
 def _classpath(home: Home) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.xml'}"
     return [logging, "-cp", f"{home.downloads / 'jars'}/*"]
-
-
-def _fetch(home: Home) -> None:
-    """Copy the jars that the pom names, unless its stamp says they are there."""
-    jars = home.downloads / "jars"
-    stamp = jars / "pom.sha256"
-    wanted = hashlib.sha256(_POM.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise StackError("kafka's jars are not there yet: apt-get install maven fetches them")
-    partial = home.downloads / "jars.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [maven, "--batch-mode", "--strict-checksums", "--file", str(_POM)]
-    goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
-    log = home.logs / "maven.log"
-    with log.open("wb") as output:
-        done = subprocess.run(
-            [*command, *goal, f"-DoutputDirectory={partial}"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        errors = [line for line in log.read_text().splitlines() if line.startswith("[ERROR]")]
-        raise StackError("fetching kafka's jars failed, see " + "\n".join([str(log), *errors[:3]]))
-    (partial / "pom.sha256").write_text(wanted)
-    shutil.rmtree(jars, ignore_errors=True)
-    partial.rename(jars)
 
 
 def _java() -> str | None:
