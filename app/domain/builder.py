@@ -1,0 +1,220 @@
+"""Bars of every series of one partition: the pure core of the bars agent.
+
+`fold` takes one block, `emit` gives what changed, `save` and `restore` carry the state across
+a crash. A checkpoint is atomic (`app.engine.checkpoint`), so one offset fences the whole
+partition: a record at or below it is already in every bar.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple
+
+import polars as pl
+
+from app.domain.bars import Bar, instant, partials, record
+from app.domain.series import Series
+from app.domain.timeframes import Ladder
+
+Record = dict[str, object]
+STATE_VERSION = 1
+
+
+class BarBuilder:
+    """Bars of the series in one partition of ticks.v1.
+
+    Args:
+        ladder: Timeframes, graces and how long bars stay revisable.
+        partition: The partition, written into each bar's lineage.
+    """
+
+    def __init__(self, ladder: Ladder, partition: int) -> None:
+        self.ladder = ladder
+        self.partition = partition
+        self.offset = -1
+        self.raw_offset = -1
+        self._series: dict[tuple[str, str], Series] = {}
+        self._touched: set[tuple[str, str]] = set()
+        self._unsaved: set[tuple[str, str]] = set()
+
+    def fold(self, ticks: pl.DataFrame) -> list[Record]:
+        """Fold one block of accepted ticks.
+
+        Args:
+            ticks: n rows in offset order, tick.avsc's columns and `offset`; quotes among them
+                are passed over.
+
+        Returns:
+            Trades that came after their base bar was final, in order, as late_tick.avsc.
+        """
+        ticks = self._unseen(ticks)
+        if ticks.is_empty():
+            return []
+        self.offset = ticks["offset"][-1]
+        trades = ticks.filter(pl.col("price").is_not_null() & pl.col("size").is_not_null())
+        if trades.is_empty():
+            return []
+        late = self._late(trades)
+        if late is None:
+            self._fold_on_time(trades)
+            return []
+        self._fold_on_time(trades.filter(~late["is_late"]), advance=False)
+        records = [
+            self._revise(row) for row in late.filter("is_late").iter_rows(named=True)
+        ]
+        for venue, symbol, stream_us in late.group_by("venue", "symbol").agg(pl.max("at")).iter_rows():
+            self._of(venue, symbol).advance(stream_us)
+        return records
+
+    def emit(self) -> list[Record]:
+        """Return every bar that changed since the last call, as bar.avsc, oldest change first."""
+        out = []
+        for venue, symbol in sorted(self._touched):
+            for emission in self._series[venue, symbol].emissions():
+                frame = self.ladder.rungs[emission.rung].timeframe
+                out.append(
+                    record(
+                        emission.bar,
+                        symbol,
+                        venue,
+                        frame.name,
+                        frame.width_us,
+                        partition=self.partition,
+                        partial=emission.partial,
+                    )
+                )
+        self._touched.clear()
+        return out
+
+    def save(self) -> Iterator[tuple[str, str | None]]:
+        """Yield (key, JSON value or None when forgotten) of all that changed since the last call."""
+        for venue, symbol in sorted(self._unsaved):
+            series = self._series[venue, symbol]
+            name = f"{symbol}@{venue}"
+            for rung, open_us, bar in series.save():
+                key = f"{name}|{self.ladder.rungs[rung].timeframe.name}|{open_us}"
+                yield key, None if bar is None else json.dumps(astuple(bar))
+            yield f"{name}|", json.dumps([series.stream_us, series.first_us])
+        self._unsaved.clear()
+        yield "", json.dumps([STATE_VERSION, self.offset, self.raw_offset])
+
+    def restore(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Put back what `save` yielded; timeframes no longer configured are dropped."""
+        rungs = {rung.timeframe.name: n for n, rung in enumerate(self.ladder.rungs)}
+        for key, value in rows:
+            fields = json.loads(value)
+            if not key:
+                _, self.offset, self.raw_offset = fields
+                continue
+            name, _, rest = key.partition("|")
+            symbol, _, venue = name.rpartition("@")
+            series = self._of(venue, symbol)
+            if not rest:
+                series.stream_us, series.first_us = fields
+                continue
+            frame, _, _ = rest.partition("|")
+            if frame in rungs:
+                open_us, opened, closed, *others = fields
+                series.restore(rungs[frame], Bar(open_us, tuple(opened), tuple(closed), *others))
+
+    def _unseen(self, ticks: pl.DataFrame) -> pl.DataFrame:
+        """Drop what is at or below the fence, and what a zombie published a second time.
+
+        Normalization publishes in raw order, so a raw offset at or below the highest seen is
+        a repeat, whatever its own offset is. Ticks without one are not fenced by it.
+        """
+        if ticks["offset"][0] <= self.offset:
+            ticks = ticks.filter(pl.col("offset") > self.offset)
+        raw = ticks["raw_offset"]
+        highest = raw.max()
+        if not isinstance(highest, int):
+            return ticks
+        first = raw[0]
+        if not (raw.null_count() == 0 and first > self.raw_offset and (raw.diff() > 0).all()):
+            before = raw.cum_max().shift(1).fill_null(strategy="forward").fill_null(-1)
+            before = before.clip(lower_bound=self.raw_offset)
+            ticks = ticks.filter((raw > before) | raw.is_null())
+        self.raw_offset = max(self.raw_offset, highest)
+        return ticks
+
+    def _late(self, trades: pl.DataFrame) -> pl.DataFrame | None:
+        """Judge each trade against the stream time its own series had before it came.
+
+        Returns:
+            None when none can be late, else `trades` with at (µs), open_us, stream_us (before
+            the trade) and is_late.
+        """
+        base = self.ladder.base
+        width, grace = base.timeframe.width_us, base.grace_us
+        at = pl.col("event_time").to_physical()
+        spans = trades.group_by("venue", "symbol").agg(low=at.min(), high=at.max())
+        ends = [
+            (venue, symbol, self._of(venue, symbol).stream_us, low, high)
+            for venue, symbol, low, high in spans.iter_rows()
+        ]
+        if all(low - low % width + width + grace > max(end, high) for *_, end, low, high in ends):
+            return None
+        before = pl.DataFrame(
+            [end[:3] for end in ends],
+            schema={"venue": pl.String, "symbol": pl.String, "known_us": pl.Int64},
+            orient="row",
+        )
+        return (
+            trades.with_columns(at=at)
+            .join(before, on=["venue", "symbol"], how="left", maintain_order="left")
+            .with_columns(
+                open_us=pl.col("at") - pl.col("at") % width,
+                stream_us=pl.max_horizontal(
+                    "known_us", pl.col("at").cum_max().shift(1).over("venue", "symbol")
+                ),
+            )
+            .with_columns(is_late=pl.col("open_us") + (width + grace) <= pl.col("stream_us"))
+        )
+
+    def _fold_on_time(self, trades: pl.DataFrame, *, advance: bool = True) -> None:
+        if trades.is_empty():
+            return
+        ends: dict[tuple[str, str], int] = {}
+        for venue, symbol, part in partials(trades, self.ladder.base.timeframe.width_us):
+            self._of(venue, symbol).fold(part)
+            ends[venue, symbol] = max(ends.get((venue, symbol), part.closed[0]), part.closed[0])
+        if advance:
+            for (venue, symbol), stream_us in ends.items():
+                self._of(venue, symbol).advance(stream_us)
+
+    def _revise(self, row: Record) -> Record:
+        venue, symbol, stream_us = row["venue"], row["symbol"], row["stream_us"]
+        assert isinstance(venue, str) and isinstance(symbol, str) and isinstance(stream_us, int)  # noqa: PT018, S101
+        [(_, _, part)] = partials(
+            pl.DataFrame([row], schema=_TRADE), self.ladder.base.timeframe.width_us
+        )
+        revised = self._of(venue, symbol).revise(part, stream_us)
+        return {
+            **{k: row[k] for k in _LATE_FIELDS},
+            "open_time": instant(part.open_us),
+            "stream_time": instant(stream_us),
+            "revised": revised,
+            "source_partition": self.partition,
+            "tick_offset": row["offset"],
+        }
+
+    def _of(self, venue: str, symbol: str) -> Series:
+        key = venue, symbol
+        self._touched.add(key)
+        self._unsaved.add(key)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = Series(self.ladder)
+        return series
+
+
+_LATE_FIELDS = ("symbol", "venue", "event_time", "sequence", "trade_id", "price", "size")
+_TRADE = {
+    "venue": pl.String,
+    "symbol": pl.String,
+    "event_time": pl.Datetime("us", "UTC"),
+    "sequence": pl.Int64,
+    "trade_id": pl.String,
+    "price": pl.Decimal(38, 12),
+    "size": pl.Decimal(38, 12),
+    "offset": pl.Int64,
+}
