@@ -20,6 +20,9 @@ LOG_LIMIT_BYTES = 16 * 2**20
 
 POLL_S = 0.05
 
+# Held, because an interpreter warns of children it forgets while they run, which is the point.
+_children: list[subprocess.Popen[bytes]] = []
+
 
 class StackError(Exception):
     """The local stack cannot do what was asked; the message says what to do about it."""
@@ -41,13 +44,15 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     hard_signal: signal.Signals = signal.SIGKILL
     ready_timeout_s: float = 60.0
+    silent_timeout_s: float = 10.0
+    """How long one that runs already may stay silent before it is replaced."""
     stop_timeout_s: float = 20.0
 
 
 def start(service: Service) -> int:
     """Start `service` unless it is healthy already, and return its pid once it answers.
 
-    A process that lives but does not answer gets ten seconds, then is replaced.
+    One that runs but stays silent for `silent_timeout_s` is replaced.
 
     Raises:
         StackError: It exited, or did not answer within `ready_timeout_s`; the message ends
@@ -55,7 +60,7 @@ def start(service: Service) -> int:
     """
     pid = find(service.pidfile)
     if pid is not None:
-        if wait_until(service.is_ready, timeout_s=10):
+        if wait_until(service.is_ready, timeout_s=service.silent_timeout_s):
             return pid
         stop(service, hard=True)
     service.log.parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +164,7 @@ def _spawn(service: Service) -> subprocess.Popen[bytes]:
             )
         except OSError as error:
             raise StackError(f"{service.name} cannot be started: {error}") from error
+    _children.append(child)
     record = {"pid": child.pid, "identity": process_identity(child.pid)}
     partial = service.pidfile.with_suffix(".partial")
     partial.write_text(json.dumps(record))
