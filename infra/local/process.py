@@ -66,6 +66,7 @@ def start(service: Service) -> int:
     service.log.parent.mkdir(parents=True, exist_ok=True)
     service.pidfile.parent.mkdir(parents=True, exist_ok=True)
     _rotate(service.log)
+    log_start = service.log.stat().st_size if service.log.exists() else 0
     child = _spawn(service)
     ready = wait_until(
         lambda: service.is_ready() or child.poll() is not None, timeout_s=service.ready_timeout_s
@@ -78,7 +79,7 @@ def start(service: Service) -> int:
         stop(service, hard=True)
     service.pidfile.unlink(missing_ok=True)
     raise StackError(
-        f"{service.name} {cause}; its log {service.log} ends with:\n{_tail(service.log)}"
+        f"{service.name} {cause}; its log {service.log} ends with:\n{_tail(service.log, log_start)}"
     )
 
 
@@ -200,8 +201,9 @@ def _rotate(log: Path) -> None:
         log.replace(log.with_suffix(".old.log"))
 
 
-def _tail(log: Path, lines: int = 12) -> str:
+def _tail(log: Path, start: int, lines: int = 12) -> str:
+    """Return the last lines that were written to `log` from byte `start` on."""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
+        file.seek(max(start, log.stat().st_size - 8192))
         text = file.read().decode(errors="replace")
     return "\n".join(text.splitlines()[-lines:])

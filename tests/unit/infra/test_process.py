@@ -172,6 +172,19 @@ def test_a_server_that_exits_is_reported_with_its_last_words(
     assert not failing.pidfile.exists()
 
 
+def test_the_last_words_of_an_earlier_start_are_not_repeated(
+    service: Callable[..., Service],
+) -> None:
+    """A log is kept between starts; only this start's part explains its end."""
+    failing = service("sh", "-c", "exit 3", is_ready=lambda: False)
+    failing.log.parent.mkdir()
+    failing.log.write_text("an old grievance")
+
+    with pytest.raises(StackError) as caught:
+        start(failing)
+    assert "grievance" not in str(caught.value)
+
+
 def test_a_program_that_is_not_there_is_reported(service: Callable[..., Service]) -> None:
     """By name, not by traceback."""
     with pytest.raises(StackError, match="sleeper cannot be started"):
