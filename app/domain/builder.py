@@ -2,7 +2,7 @@
 
 `fold` takes one block, `emit` gives what changed, `save` and `restore` carry the state across
 a crash. A checkpoint is atomic (`app.engine.checkpoint`), so one offset fences the whole
-partition: a record at or below it is already in every bar.
+partition: a record at or below `offset` is already in every bar and is not folded again.
 """
 
 import json
@@ -25,6 +25,10 @@ class BarBuilder:
     Args:
         ladder: Timeframes, graces and how long bars stay revisable.
         partition: The partition, written into each bar's lineage.
+
+    Attributes:
+        offset: Highest offset of ticks.v1 applied; set by the engine after each block.
+        raw_offset: Highest offset of ticks.raw.v1 among the ticks applied.
     """
 
     def __init__(self, ladder: Ladder, partition: int) -> None:
@@ -49,7 +53,6 @@ class BarBuilder:
         ticks = self._unseen(ticks)
         if ticks.is_empty():
             return []
-        self.offset = ticks["offset"][-1]
         trades = ticks.filter(pl.col("price").is_not_null() & pl.col("size").is_not_null())
         if trades.is_empty():
             return []
@@ -117,13 +120,11 @@ class BarBuilder:
                 series.restore(rungs[frame], Bar(open_us, tuple(opened), tuple(closed), *others))
 
     def _unseen(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        """Drop what is at or below the fence, and what a zombie published a second time.
+        """Drop what a zombie published a second time.
 
         Normalization publishes in raw order, so a raw offset at or below the highest seen is
         a repeat, whatever its own offset is. Ticks without one are not fenced by it.
         """
-        if ticks["offset"][0] <= self.offset:
-            ticks = ticks.filter(pl.col("offset") > self.offset)
         raw = ticks["raw_offset"]
         highest = raw.max()
         if not isinstance(highest, int):
