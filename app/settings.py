@@ -1,0 +1,269 @@
+"""What the environment says: every setting, its variable, its default and its rule.
+
+    settings = load()
+    settings.checkpoint_every_s, settings.topic(topics.RAW), settings.kafka_client_config()
+
+`load` names every fault at once. Secrets (passwords, and URLs, which may hold one) are in no
+message and no repr.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+
+from app import setting_values as values
+from app.domain.timeframes import Ladder, ladder
+from app.errors import ConfigError
+from app.setting_values import Broken
+from app.topics import Topic
+
+SERVERS = {
+    "kafka": "KAFKA_BOOTSTRAP_SERVERS",
+    "redis": "REDIS_URL",
+    "postgres": "POSTGRES_URL",
+}
+"""Servers by their name in ``stack.json``, and the variables that name other ones."""
+OF_THE_LOCAL_STACK = {
+    "TAPELINE_KAFKA_PORT",
+    "TAPELINE_KAFKA_CONTROLLER_PORT",
+    "TAPELINE_KAFKA_PROXIED_PORT",
+    "TAPELINE_KAFKA_PROXIED",
+    "TAPELINE_KAFKA_HEAP_OPTS",
+    "TAPELINE_REDIS_PORT",
+    "TAPELINE_POSTGRES_PORT",
+    "TAPELINE_REGISTRY_PORT",
+}
+"""Variables with our prefix that the servers beside us read."""
+OUR_PREFIXES = ("TAPELINE_", "BARS_")
+LADDER_FIELDS = ("bars_timeframes", "bars_revise_for_s")
+
+Duration = Annotated[float, BeforeValidator(values.duration_s)]
+Interval = Annotated[float, BeforeValidator(values.interval_s)]
+Word = Annotated[str, BeforeValidator(values.word)]
+
+
+def _of(parse: Any) -> BeforeValidator:
+    return BeforeValidator(parse)
+
+
+_from = partial(Field, validate_default=True)
+_secret = partial(Field, repr=False)
+
+
+class Settings(BaseSettings):
+    """The settings, checked. Made by `load`; durations are seconds."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    kafka_bootstrap_servers: Annotated[str, _of(values.brokers)] = ""
+    kafka_security_protocol: Annotated[str, _of(values.one_of(*values.PROTOCOLS))] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[str, _of(values.one_of(*values.MECHANISMS))] = "PLAIN"
+    kafka_sasl_username: str = _from("")
+    kafka_sasl_password: str = _from("", repr=False)
+    kafka_ssl_ca: str = ""
+    redis_url: Annotated[str, _of(values.url("redis", "rediss"))] = _secret("")
+    postgres_url: Annotated[str, _of(values.url("postgresql", "postgres"))] = _secret("")
+    schema_registry_url: Annotated[str, _of(values.url("http", "https"))] = _secret("")
+    """Empty: the built-in registry."""
+
+    home: Path = Field(Path(), validation_alias="TAPELINE_HOME")
+    partitions: Annotated[int, _of(values.whole(1, 10_000))] = Field(
+        4, validation_alias="TAPELINE_PARTITIONS"
+    )
+    group: Word = Field("tapeline", validation_alias="TAPELINE_GROUP")
+    """First part of the consumer groups' names."""
+    topic_prefix: Word = Field("", validation_alias="TAPELINE_TOPIC_PREFIX")
+
+    bars_timeframes: Annotated[
+        tuple[str, ...], NoDecode, _of(values.names_of_timeframes)
+    ] = ("M1", "M5", "M15", "H1", "H4", "D1")  # fmt: skip
+    bars_revise_for_s: Duration = Field(21_600.0, validation_alias="BARS_REVISE_FOR")
+    bars_emit_every_s: Interval = Field(0.1, validation_alias="BARS_EMIT_EVERY")
+    bars_grace: Annotated[
+        Mapping[str, float], NoDecode, _of(values.durations_by_timeframe)
+    ] = _from("30s")  # fmt: skip
+    """Seconds by timeframe; ``""`` is the default. Read through `grace_s`."""
+
+    checkpoint_every_s: Interval = Field(1.0, validation_alias="CHECKPOINT_EVERY")
+    dedupe_window: Annotated[int, _of(values.whole(1, 10**9))] = 500_000
+    """Ticks remembered a partition."""
+    stale_after_s: Interval = Field(60.0, validation_alias="STALE_AFTER")
+    price_jump_limit: Annotated[float, _of(values.share)] = 0.10
+    price_jump_quarantine: Annotated[bool, _of(values.truth)] = False
+    max_future_s: Duration = Field(60.0, validation_alias="MAX_FUTURE")
+    hot_ticks: Annotated[int, _of(values.whole(1, 10**6))] = 1000
+    """Ticks kept a series in the hot store."""
+    metrics_port: Annotated[int, _of(values.whole(0, 65_535))] = 0
+    """0: no metrics are served."""
+    log_level: Annotated[str, _of(values.one_of(*values.LOG_LEVELS))] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:
+        """Read nothing but what `load` hands in, so that a test's environment is the whole."""
+        return (sources["init_settings"],)
+
+    @field_validator("bars_grace")
+    @classmethod
+    def _fits_the_ladder(
+        cls, grace: Mapping[str, float], info: ValidationInfo
+    ) -> Mapping[str, float]:
+        if any(name not in info.data for name in LADDER_FIELDS):
+            return grace  # those have faults of their own
+        names = info.data["bars_timeframes"]
+        unknown = sorted(set(grace) - {"", *names})
+        if unknown:
+            raise Broken(f"must name timeframes of BARS_TIMEFRAMES, not {', '.join(unknown)}")
+        if "" not in grace and set(names) - set(grace):
+            raise Broken("must begin with a default, such as 30s,D1=60s")
+        try:
+            _ladder(names, grace, info.data["bars_revise_for_s"])
+        except ValueError as error:
+            raise Broken(f"must fit BARS_TIMEFRAMES {','.join(names)} ({error})") from None
+        return grace
+
+    @field_validator("kafka_sasl_username", "kafka_sasl_password")
+    @classmethod
+    def _is_there_for_sasl(cls, text: str, info: ValidationInfo) -> str:
+        if not text and "SASL" in info.data.get("kafka_security_protocol", ""):
+            raise Broken(f"must be set for {info.data['kafka_security_protocol']}")
+        return text
+
+    def grace_s(self, timeframe: str) -> float:
+        """Return how long a bar of `timeframe` stays open for stragglers."""
+        return _grace_s(self.bars_grace, timeframe)
+
+    def ladder(self) -> Ladder:
+        """Return the timeframes as the bar builder wants them."""
+        return _ladder(self.bars_timeframes, self.bars_grace, self.bars_revise_for_s)
+
+    def topic(self, topic: Topic) -> str:
+        """Return the topic's name on the broker."""
+        return self.topic_prefix + topic.name
+
+    def group_of(self, role: str) -> str:
+        """Return the consumer group of a worker role."""
+        return f"{self.group}-{role}"
+
+    def kafka_client_config(self) -> dict[str, str]:
+        """Return what any librdkafka client needs to reach the brokers; holds the password."""
+        config = {
+            "bootstrap.servers": self.kafka_bootstrap_servers,
+            "security.protocol": self.kafka_security_protocol,
+        }
+        if "SASL" in self.kafka_security_protocol:
+            config["sasl.mechanism"] = self.kafka_sasl_mechanism
+            config["sasl.username"] = self.kafka_sasl_username
+            config["sasl.password"] = self.kafka_sasl_password
+        if self.kafka_ssl_ca and "SSL" in self.kafka_security_protocol.split("_"):
+            config["ssl.ca.location"] = self.kafka_ssl_ca
+        return config
+
+
+def load(
+    env: Mapping[str, str] | None = None, *, needs: Collection[str] = tuple(SERVERS)
+) -> Settings:
+    """Return the settings that the environment holds; an empty variable counts as unset.
+
+    Args:
+        env: The whole environment; None reads the process's own.
+        needs: Servers (keys of `SERVERS`) that must be known; the others may stay empty.
+
+    Raises:
+        ConfigError: With a line for each fault: variable, rule and value.
+    """
+    given = {name: text for name, text in (os.environ if env is None else env).items() if text}
+    home = home_of(given)
+    texts = {"TAPELINE_HOME": str(home), **_stack_addresses(given, home), **given}
+    faults = _unknown(given)
+    missing = [SERVERS[name] for name in needs if SERVERS[name] not in texts]
+    if missing:
+        faults.append(
+            f"{', '.join(missing)} must be set, or run `tapeline up`, which starts local servers "
+            f"(there is no {stack_file(home)})"
+        )
+    try:
+        settings = Settings(**_Environment(texts)())
+    except ValidationError as error:
+        faults.extend(_fault(each, texts) for each in error.errors())
+        raise ConfigError("\n".join(faults)) from None
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def home_of(env: Mapping[str, str]) -> Path:
+    """Return the data directory: absolute, not made yet."""
+    return Path(env.get("TAPELINE_HOME") or "~/.local/share/tapeline").expanduser().absolute()
+
+
+def stack_file(home: Path) -> Path:
+    """Return where the local stack says how it is reached."""
+    return home / "run" / "stack.json"
+
+
+class _Environment(EnvSettingsSource):
+    """The fields' texts, found in a mapping instead of the process's own environment."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): text for name, text in self._texts.items()}
+
+
+def _ladder(names: Collection[str], grace: Mapping[str, float], revise_for_s: float) -> Ladder:
+    grace_us = {name: round(_grace_s(grace, name) * 1e6) for name in names}
+    return ladder(names, grace_us, round(revise_for_s * 1e6))
+
+
+def _grace_s(grace: Mapping[str, float], timeframe: str) -> float:
+    return grace[timeframe] if timeframe in grace else grace[""]
+
+
+def _stack_addresses(env: Mapping[str, str], home: Path) -> dict[str, str]:
+    try:
+        addresses = cast("dict[str, Any]", json.loads(stack_file(home).read_text()))
+        return {
+            variable: str(addresses[server])
+            for server, variable in SERVERS.items()
+            if variable not in env
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _variable(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else field.upper()
+
+
+def _unknown(env: Mapping[str, str]) -> list[str]:
+    known = {_variable(field) for field in Settings.model_fields} | OF_THE_LOCAL_STACK
+    faults = []
+    for name in sorted(env):
+        if name.startswith(OUR_PREFIXES) and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            faults.append(f"{name} is no setting" + (f"; is it {close[0]}?" if close else ""))
+    return faults
+
+
+def _fault(error: Any, texts: Mapping[str, str]) -> str:
+    name = str(error["loc"][0])
+    variable = _variable(name) if name in Settings.model_fields else name
+    cause = error.get("ctx", {}).get("error")
+    rule = cause if isinstance(cause, Broken) else error["msg"]
+    text = texts.get(variable)
+    field = next(f for f in Settings.model_fields if _variable(f) == variable)
+    if text is None:
+        return f"{variable} {rule}"
+    if not Settings.model_fields[field].repr:
+        return f"{variable} {rule} (its value may hold a password and is not shown)"
+    return f"{variable} {rule}, was {text!r}"
