@@ -42,7 +42,7 @@ OF_THE_LOCAL_STACK = {
 }
 """Variables with our prefix that the servers beside us read."""
 OUR_PREFIXES = ("TAPELINE_", "BARS_")
-LADDER_FIELDS = ("bars_timeframes", "bars_revise_for_s")
+LADDER_FIELDS = ("timeframes", "revise_for_s")
 
 Duration = Annotated[float, BeforeValidator(values.duration_s)]
 Interval = Annotated[float, BeforeValidator(values.interval_s)]
@@ -53,7 +53,7 @@ def _of(parse: Any) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-_from = partial(Field, validate_default=True)
+_checked = partial(Field, validate_default=True)
 _secret = partial(Field, repr=False)
 
 
@@ -65,8 +65,8 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: Annotated[str, _of(values.brokers)] = ""
     kafka_security_protocol: Annotated[str, _of(values.one_of(*values.PROTOCOLS))] = "PLAINTEXT"
     kafka_sasl_mechanism: Annotated[str, _of(values.one_of(*values.MECHANISMS))] = "PLAIN"
-    kafka_sasl_username: str = _from("")
-    kafka_sasl_password: str = _from("", repr=False)
+    kafka_sasl_username: str = _checked("")
+    kafka_sasl_password: str = _checked("", repr=False)
     kafka_ssl_ca: str = ""
     redis_url: Annotated[str, _of(values.url("redis", "rediss"))] = _secret("")
     postgres_url: Annotated[str, _of(values.url("postgresql", "postgres"))] = _secret("")
@@ -81,14 +81,19 @@ class Settings(BaseSettings):
     """First part of the consumer groups' names."""
     topic_prefix: Word = Field("", validation_alias="TAPELINE_TOPIC_PREFIX")
 
-    bars_timeframes: Annotated[
-        tuple[str, ...], NoDecode, _of(values.names_of_timeframes)
-    ] = ("M1", "M5", "M15", "H1", "H4", "D1")  # fmt: skip
-    bars_revise_for_s: Duration = Field(21_600.0, validation_alias="BARS_REVISE_FOR")
-    bars_emit_every_s: Interval = Field(0.1, validation_alias="BARS_EMIT_EVERY")
-    bars_grace: Annotated[
-        Mapping[str, float], NoDecode, _of(values.durations_by_timeframe)
-    ] = _from("30s")  # fmt: skip
+    replication: Annotated[int, _of(values.whole(1, 100))] = Field(
+        1, validation_alias="TAPELINE_REPLICATION"
+    )
+    """Copies of each topic's partitions."""
+
+    timeframes: Annotated[tuple[str, ...], NoDecode, _of(values.names_of_timeframes)] = Field(
+        ("M1", "M5", "M15", "H1", "H4", "D1"), validation_alias="BARS_TIMEFRAMES"
+    )
+    revise_for_s: Duration = Field(21_600.0, validation_alias="BARS_REVISE_FOR")
+    emit_every_s: Interval = Field(0.1, validation_alias="BARS_EMIT_EVERY")
+    grace: Annotated[Mapping[str, float], NoDecode, _of(values.durations_by_timeframe)] = Field(
+        cast("Mapping[str, float]", "30s"), validation_alias="BARS_GRACE", validate_default=True
+    )
     """Seconds by timeframe; ``""`` is the default. Read through `grace_s`."""
 
     checkpoint_every_s: Interval = Field(1.0, validation_alias="CHECKPOINT_EVERY")
@@ -109,21 +114,21 @@ class Settings(BaseSettings):
         """Read nothing but what `load` hands in, so that a test's environment is the whole."""
         return (sources["init_settings"],)
 
-    @field_validator("bars_grace")
+    @field_validator("grace")
     @classmethod
     def _fits_the_ladder(
         cls, grace: Mapping[str, float], info: ValidationInfo
     ) -> Mapping[str, float]:
         if any(name not in info.data for name in LADDER_FIELDS):
             return grace  # those have faults of their own
-        names = info.data["bars_timeframes"]
+        names = info.data["timeframes"]
         unknown = sorted(set(grace) - {"", *names})
         if unknown:
             raise Broken(f"must name timeframes of BARS_TIMEFRAMES, not {', '.join(unknown)}")
         if "" not in grace and set(names) - set(grace):
             raise Broken("must begin with a default, such as 30s,D1=60s")
         try:
-            _ladder(names, grace, info.data["bars_revise_for_s"])
+            _ladder(names, grace, info.data["revise_for_s"])
         except ValueError as error:
             raise Broken(f"must fit BARS_TIMEFRAMES {','.join(names)} ({error})") from None
         return grace
@@ -137,11 +142,11 @@ class Settings(BaseSettings):
 
     def grace_s(self, timeframe: str) -> float:
         """Return how long a bar of `timeframe` stays open for stragglers."""
-        return _grace_s(self.bars_grace, timeframe)
+        return _grace_s(self.grace, timeframe)
 
     def ladder(self) -> Ladder:
         """Return the timeframes as the bar builder wants them."""
-        return _ladder(self.bars_timeframes, self.bars_grace, self.bars_revise_for_s)
+        return _ladder(self.timeframes, self.grace, self.revise_for_s)
 
     def topic(self, topic: Topic) -> str:
         """Return the topic's name on the broker."""
@@ -149,7 +154,7 @@ class Settings(BaseSettings):
 
     def group_of(self, role: str) -> str:
         """Return the consumer group of a worker role."""
-        return f"{self.group}-{role}"
+        return f"{self.topic_prefix}{self.group}-{role}"
 
     def kafka_client_config(self) -> dict[str, str]:
         """Return what any librdkafka client needs to reach the brokers; holds the password."""
@@ -164,6 +169,18 @@ class Settings(BaseSettings):
         if self.kafka_ssl_ca and "SSL" in self.kafka_security_protocol.split("_"):
             config["ssl.ca.location"] = self.kafka_ssl_ca
         return config
+
+    def faust_credentials(self) -> Any:
+        """Return what Faust needs to log in to the brokers, None for PLAINTEXT."""
+        from app.broker_login import credentials  # noqa: PLC0415 - Faust takes a second to import
+
+        return credentials(
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_sasl_username,
+            self.kafka_sasl_password,
+            self.kafka_ssl_ca,
+        )
 
 
 def load(

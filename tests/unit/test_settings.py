@@ -37,9 +37,9 @@ def test_a_duration_has_a_unit_or_is_seconds(text: str, seconds: float) -> None:
 def test_the_defaults_are_those_of_the_readme() -> None:
     defaults = settings()
 
-    assert defaults.bars_timeframes == ("M1", "M5", "M15", "H1", "H4", "D1")
+    assert defaults.timeframes == ("M1", "M5", "M15", "H1", "H4", "D1")
     assert defaults.grace_s("M1") == defaults.grace_s("D1") == 30.0
-    assert defaults.bars_revise_for_s == 6 * 3600
+    assert defaults.revise_for_s == 6 * 3600
     assert (defaults.partitions, defaults.group, defaults.topic_prefix) == (4, "tapeline", "")
     assert defaults.schema_registry_url == ""
     assert defaults.price_jump_quarantine is False
@@ -183,4 +183,14 @@ def test_names_on_the_broker_carry_the_prefix_and_the_group() -> None:
     given = settings(TAPELINE_TOPIC_PREFIX="shadow.", TAPELINE_GROUP="desk")
 
     assert given.topic(topics.RAW) == "shadow.ticks.raw.v1"
-    assert given.group_of("compute") == "desk-compute"
+    assert given.group_of("compute") == "shadow.desk-compute"
+
+
+def test_faust_logs_in_as_librdkafka_does() -> None:
+    sasl = settings(
+        KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_USERNAME="u", KAFKA_SASL_PASSWORD="p"  # noqa: S106
+    ).faust_credentials()  # fmt: skip
+
+    assert (sasl.username, sasl.password, sasl.protocol.value) == ("u", "p", "SASL_SSL")
+    assert settings(KAFKA_SECURITY_PROTOCOL="SSL").faust_credentials().context is not None
+    assert settings().faust_credentials() is None
