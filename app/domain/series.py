@@ -90,6 +90,7 @@ class Series:
                 bar.revision, bar.reason = 1, "final"
                 self._open[n].discard(open_us)
                 self._fresh[n].discard(open_us)
+                self._unsaved[n].add(open_us)
                 self._emit(n, bar)
 
     def revise(self, part: Bar, stream_us: int, reason: str = "late") -> bool:

@@ -1,0 +1,89 @@
+"""ticks.raw.v1 → ticks.v1, and what is refused, missing or in the wrong partition.
+
+Shape: one `Normalizer` a partition. Out of raw partition p go accepted ticks to ticks.v1 p, dead
+letters to ticks.dlq.v1 p and gaps to ticks.gaps.v1 p, each in raw order and carrying the raw
+offset. After a crash the last record of each tells how far it got, so a replay publishes nothing
+twice; ticks of another partition go back to ticks.raw.v1, where a repeat is only a duplicate.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+from app import topics
+from app.domain.normalize import Normalized, Normalizer
+from app.engine.block import Block
+from app.engine.checkpoint import Row
+from app.outlets import Outlets
+from app.tail import Tail
+from schemas.stamp import stamp
+
+
+class Normalize:
+    """Normalization of one partition; keeps a `Normalizer`."""
+
+    def __init__(self, normalizer: Normalizer, outlets: Outlets, tail: Tail) -> None:
+        self._core = normalizer
+        self._out = outlets
+        self._tail = tail
+        self._ticks_through = -1
+        self._dead_through = -1
+
+    @property
+    def offset(self) -> int:
+        """Highest raw offset applied."""
+        return self._core.offset
+
+    @offset.setter
+    def offset(self, offset: int) -> None:
+        self._core.offset = offset
+
+    async def begin(self) -> None:
+        """Learn from the outputs how far they go, and which ticks were seen."""
+        await asyncio.to_thread(self._learn)
+
+    def _learn(self) -> None:
+        partition, rules = self._core.partition, self._core.rules
+        for ticks in self._tail.ticks(partition, rules.dedupe_window):
+            self._core.remember(ticks)
+            published = ticks["raw_offset"].max()
+            if isinstance(published, int):
+                self._ticks_through = max(self._ticks_through, published)
+        self._dead_through = self._tail.dead_letters_through(topics.RAW, partition)
+
+    async def apply(self, block: Block) -> None:
+        """Normalize one block and publish what became of it."""
+        decoded = block.decoded()
+        done = self._core.apply(decoded.frame, block.keys, block.append_us)
+        refused = [*decoded.bad, *done.refused]
+        for row, reason, detail in sorted(refused):
+            if block.offsets[row] > self._dead_through:
+                self._out.dead_letter(block, row, reason, detail)
+        for row, symbol in done.rerouted:
+            self._out.reroute(block.values[row], symbol)
+        self._publish(block, done)
+        for gap in done.gaps:
+            self._out.gap(gap, self._core.partition)
+        self._out.count(done)
+
+    def _publish(self, block: Block, done: Normalized) -> None:
+        accepted = done.accepted
+        if self._ticks_through >= block.offsets[0]:
+            accepted = accepted.filter(accepted["offset"] > self._ticks_through)
+        rows = accepted["row"].to_list()
+        values = stamp(
+            [block.values[row] for row in rows],
+            accepted["quality"].to_list(),
+            accepted["offset"].to_list(),
+        )
+        self._out.ticks(self._core.partition, [block.keys[row] for row in rows], values)
+
+    def emit(self) -> None:
+        """Nothing is owed between blocks."""
+
+    def save(self) -> Iterator[Row]:
+        """Yield the rows of the core that changed."""
+        return self._core.save()
+
+    def restore(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Put the core's rows back."""
+        self._core.restore(rows)

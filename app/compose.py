@@ -1,0 +1,196 @@
+"""The composition root of the workers: which agents run in a role, wired to what.
+
+    role      reads                          writes
+    compute   ticks.raw.v1, ticks.v1         ticks.v1, bars.v1, quotes.v1, gaps, late, dead letters
+    hot       ticks.v1, bars.v1, quotes.v1   Redis
+    warm      ticks.v1, bars.v1              Postgres or TimescaleDB
+
+Each role is a consumer group and a process of its own, so a store that is away delays nobody else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from agents.bars import Bars
+from agents.hot import HotRecords, HotTicks
+from agents.normalize import Normalize
+from agents.quotes import Quotes
+from agents.warm import WarmBars, WarmTicks
+from app import topics
+from app.domain.builder import BarBuilder
+from app.domain.normalize import Normalizer, Rules
+from app.domain.quotes import QuoteBook
+from app.domain.symbols import canonical
+from app.domain.timeframes import ladder
+from app.engine.block import Reading
+from app.engine.engine import Cadence, Engine
+from app.engine.publisher import Publisher
+from app.engine.source import Source
+from app.engine.transport import BlockApp
+from app.metrics import Metrics
+from app.outlets import Outlets
+from app.partitions import partition_of
+from app.settings import Settings
+from app.tail import Tail
+from app.topics import Topic
+from connectors.hot_redis import RedisHotStore
+from connectors.registry import open_registry
+from connectors.warm_postgres import PostgresWarmStore
+from schemas.registry import Registry
+
+Role = Literal["compute", "hot", "warm"]
+ROLES: tuple[Role, ...] = ("compute", "hot", "warm")
+
+CONTIGUOUS = frozenset({"KRAKEN", "SIM"})
+"""Venues that number the trades of a symbol without holes."""
+
+READS: dict[Role, tuple[Topic, ...]] = {
+    "compute": (topics.RAW, topics.TICKS),
+    "hot": (topics.TICKS, topics.BARS, topics.QUOTES),
+    "warm": (topics.TICKS, topics.BARS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the agents of a role are wired to."""
+
+    settings: Settings
+    engine: Engine
+    outlets: Outlets
+    tail: Tail
+    metrics: Metrics
+
+    def add(self, name: str, topic: Topic, stage: Callable[[int], object], *, stateful: bool) -> None:
+        """Add an agent on one topic of the flow."""
+        self.engine.add(name, self.settings.topic(topic), stage, stateful=stateful)  # type: ignore[arg-type]
+
+
+def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> BlockApp:
+    """Return the Faust app of a role, ready to be run by a worker.
+
+    Args:
+        role: What it does.
+        settings: Where everything is.
+        on_ready: Called whenever partitions were assigned and their state restored.
+    """
+    metrics = Metrics(role)
+    metrics.serve(settings.metrics_port)
+    registry = open_registry(settings.schema_registry_url)
+    client = settings.kafka_client_config()
+    app = faust_app(role, settings)
+    publisher = Publisher(client)
+    readings = {
+        settings.topic(topic): Reading(topic.schema, registry, columnar=topic.schema == "tick")
+        for topic in READS[role]
+    }
+    source = Source(client, readings, keyed=frozenset({settings.topic(topics.RAW)}))
+    cadence = Cadence(settings.emit_every_s, settings.checkpoint_every_s)
+    engine = Engine(app, source, publisher, cadence, metrics, on_ready)
+    outlets = Outlets(
+        publisher, registry, metrics,
+        partitions=settings.partitions, prefix=settings.topic_prefix,
+    )  # fmt: skip
+    tail = Tail(client, registry, settings.topic_prefix)
+    _WIRING[role](Parts(settings, engine, outlets, tail, metrics), registry)
+    engine.start_pulse()
+    return app
+
+
+def faust_app(role: Role, settings: Settings) -> BlockApp:
+    """Return the Faust app of a role, without agents."""
+    return BlockApp(
+        f"{settings.topic_prefix}{settings.group}-{role}",
+        broker=[f"kafka://{host}" for host in settings.kafka_bootstrap_servers.split(",")],
+        broker_credentials=settings.faust_credentials(),
+        store="memory://",
+        datadir=str(settings.home / "state" / role),
+        topic_partitions=settings.partitions,
+        topic_disable_leader=True,
+        topic_replication_factor=settings.replication,
+        table_standby_replicas=0,
+        web_enabled=False,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 << 20,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.5,
+        broker_commit_interval=60.0,
+        broker_max_poll_interval=600.0,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        worker_redirect_stdouts=False,
+    )
+
+
+def _compute(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
+    settings = parts.settings
+    rungs = ladder(
+        settings.timeframes,
+        {name: round(settings.grace_s(name) * 1e6) for name in settings.timeframes},
+        round(settings.revise_for_s * 1e6),
+    )
+    rules = Rules(
+        partition_of=partial(partition_of, partitions=settings.partitions),
+        canonical=lambda venue, symbol: canonical(symbol, venue),
+        contiguous=CONTIGUOUS,
+        max_future_us=round(settings.max_future_s * 1e6),
+        stale_after_us=round(settings.stale_after_s * 1e6),
+        patience_us=rungs.base.grace_us,
+        jump_limit=settings.price_jump_limit,
+        quarantine_jumps=settings.price_jump_quarantine,
+        dedupe_window=settings.dedupe_window,
+    )
+    outlets, tail = parts.outlets, parts.tail
+    parts.add(
+        "normalize", topics.RAW,
+        lambda p: Normalize(Normalizer(rules, p), outlets, tail), stateful=True,
+    )  # fmt: skip
+    parts.add("bars", topics.TICKS, lambda p: Bars(BarBuilder(rungs, p), outlets, tail), stateful=True)
+    parts.add("quotes", topics.TICKS, lambda p: Quotes(QuoteBook(p), outlets), stateful=False)
+
+
+def _hot(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
+    store, metrics = RedisHotStore(parts.settings.redis_url), parts.metrics
+    keep = parts.settings.hot_ticks
+    parts.add("hot-ticks", topics.TICKS, lambda _: HotTicks(store, keep, metrics), stateful=False)
+    for name, topic, put in (
+        ("hot-bars", topics.BARS, store.put_bars),
+        ("hot-quotes", topics.QUOTES, store.put_quotes),
+    ):
+        stage = partial(_records, put, parts)
+        parts.add(name, topic, stage, stateful=False)
+
+
+def _records(put: Callable[..., int], parts: Parts, _partition: int) -> HotRecords:
+    return HotRecords(put, parts.outlets, parts.metrics)
+
+
+def _warm(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
+    store = PostgresWarmStore(parts.settings.postgres_url)
+    for name, topic, kind in (
+        ("warm-ticks", topics.TICKS, WarmTicks),
+        ("warm-bars", topics.BARS, WarmBars),
+    ):
+        read = parts.settings.topic(topic)
+        parts.add(
+            name, topic, partial(_warm_stage, kind, read, store, parts), stateful=False
+        )
+
+
+def _warm_stage(
+    kind: type[WarmTicks] | type[WarmBars],
+    topic: str,
+    store: PostgresWarmStore,
+    parts: Parts,
+    partition: int,
+) -> WarmTicks | WarmBars:
+    return kind(topic, partition, store, parts.outlets, parts.metrics)
+
+
+_WIRING: dict[Role, Callable[[Parts, Registry], None]] = {
+    "compute": _compute,
+    "hot": _hot,
+    "warm": _warm,
+}

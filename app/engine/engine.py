@@ -1,0 +1,269 @@
+"""The engine: agents over blocks, checkpoints, commits and the watchdog of one worker process.
+
+A checkpoint takes a snapshot of every stage at one instant, waits until what it published is
+acknowledged, writes the snapshot to the changelogs, waits again, and commits the offsets. Hence
+outputs are in the log before the state that implies them, and state before the offsets.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from app.engine import checkpoint
+from app.engine.block import Block
+from app.engine.publisher import Publisher
+from app.engine.source import Source
+from app.engine.stage import Stage
+from app.engine.transport import BlockApp
+from app.metrics import Metrics
+from app.topics import TopicPartition
+
+_log = structlog.get_logger(__name__)
+
+EXIT_SOFTWARE = 70
+"""Exit status when an invariant broke or a cap was passed: nothing acked, a restart replays."""
+
+
+@dataclass(slots=True)
+class Agent:
+    """One arrow of the flow.
+
+    Attributes:
+        name: Names the Faust agent, its table and its metrics.
+        topic: Topic it reads.
+        stage: Makes its stage for a partition.
+        table: Faust table that keeps its state; None for stateless ones.
+        stages: Its stages by partition.
+        numbers: Number of the last checkpoint by partition.
+    """
+
+    name: str
+    topic: str
+    stage: Callable[[int], Stage]
+    table: Any = None
+    stages: dict[int, Stage] = field(default_factory=dict)
+    numbers: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often things happen, in seconds; `stuck_after_s` is the watchdog's patience."""
+
+    emit_every_s: float
+    checkpoint_every_s: float
+    stuck_after_s: float = 60.0
+
+
+class Engine:
+    """All agents of one worker.
+
+    Args:
+        app: The Faust app; the engine becomes its flow.
+        source: Where blocks come from.
+        publisher: Where records go.
+        cadence: How often to emit and to checkpoint.
+        metrics: What is counted.
+        on_ready: Called whenever partitions were assigned and their state restored.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a worker
+        self,
+        app: BlockApp,
+        source: Source,
+        publisher: Publisher,
+        cadence: Cadence,
+        metrics: Metrics,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.app = app
+        self.source = source
+        self.publisher = publisher
+        self._cadence = cadence
+        self._metrics = metrics
+        self._on_ready = on_ready
+        self._agents: list[Agent] = []
+        self._quiet = asyncio.Lock()
+        self._emitted_at = 0.0
+        self._committed: dict[TopicPartition, int] = {}
+        self._moved: dict[TopicPartition, tuple[int, float]] = {}
+        app.flow = self
+
+    def add(self, name: str, topic: str, stage: Callable[[int], Stage], *, stateful: bool) -> None:
+        """Add an agent that works on the blocks of `topic`; one stage a partition."""
+        table = None
+        if stateful:
+            table = self.app.Table(
+                f"{name}-state", key_type=bytes, value_type=bytes,
+                key_serializer="raw", value_serializer="raw",
+                partitions=self.app.conf.topic_partitions,
+                extra_topic_configs=CHANGELOG,
+            )  # fmt: skip
+        agent = Agent(name, topic, stage, table)
+        self._agents.append(agent)
+        channel = self.app.topic(
+            topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        )
+
+        async def work(stream: Any) -> AsyncIterator[None]:
+            async for event in stream.noack().events():
+                await self._work(agent, event.message.value)
+                event.ack()
+                yield None
+
+        self.app.agent(channel, name=name)(work)
+
+    def start_pulse(self) -> None:
+        """Register the clock of the engine: emissions, checkpoints, watchdog."""
+        self.app.task(self._pulse)
+
+    def reads(self, topic: str) -> bool:
+        """Return whether the topic is read in blocks."""
+        return any(agent.topic == topic for agent in self._agents)
+
+    async def starts(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Restore every stage of the assigned partitions; return where to read them from."""
+        starts: dict[TopicPartition, int] = {}
+        try:
+            for agent in self._agents:
+                for tp in committed:
+                    if tp.topic == agent.topic:
+                        start = await self._begin(agent, tp, committed[tp])
+                        starts[tp] = min(starts.get(tp, start), start)
+        except Exception as error:  # noqa: BLE001 - the engine's boundary
+            self._die(error, "restore failed")
+        self._committed = {tp: max(offset, 0) for tp, offset in committed.items()}
+        self._moved.clear()
+        _log.info("partitions assigned", partitions={f"{t}[{p}]": o for (t, p), o in starts.items()})
+        self._metrics.ready(partitions=len(starts))
+        self._on_ready()
+        return starts
+
+    async def leave(self) -> None:
+        """Checkpoint, then forget all partitions."""
+        if any(agent.stages for agent in self._agents):
+            await self._checkpoint()
+        for agent in self._agents:
+            agent.stages.clear()
+        _log.info("partitions released")
+
+    async def _begin(self, agent: Agent, tp: TopicPartition, committed: int) -> int:
+        stage = agent.stages[tp.partition] = agent.stage(tp.partition)
+        if agent.table is None:
+            stage.offset = committed - 1
+        else:
+            number, rows = checkpoint.restored(tp.partition, agent.table.data.data)
+            agent.numbers[tp.partition] = number
+            stage.restore(rows.items())
+        await stage.begin()
+        return stage.offset + 1 if stage.offset >= 0 else -1
+
+    async def _work(self, agent: Agent, block: Block) -> None:
+        stage = agent.stages.get(block.partition)
+        if stage is None:
+            return  # revoked while it waited: whoever owns the partition reads it again
+        fresh = block.after(stage.offset)
+        if fresh is None:
+            return
+        try:
+            async with self._quiet:
+                began = time.perf_counter()
+                await stage.apply(fresh)
+                stage.offset = fresh.last_offset
+                self._metrics.block(agent.name, len(fresh), time.perf_counter() - began)
+                if time.monotonic() - self._emitted_at >= self._cadence.emit_every_s:
+                    self._emit()
+        except Exception as error:  # noqa: BLE001 - the engine's boundary
+            self._die(error, "block failed", agent=agent.name, partition=block.partition)
+
+    def _emit(self) -> None:
+        for agent in self._agents:
+            for stage in agent.stages.values():
+                stage.emit()
+        self._emitted_at = time.monotonic()
+
+    async def _pulse(self) -> None:
+        checkpoint_at = time.monotonic()
+        while not self.app.should_stop:
+            await asyncio.sleep(self._cadence.emit_every_s)
+            try:
+                now = time.monotonic()
+                if now - self._emitted_at >= self._cadence.emit_every_s:
+                    async with self._quiet:
+                        self._emit()
+                if now - checkpoint_at >= self._cadence.checkpoint_every_s:
+                    checkpoint_at = now
+                    await self._checkpoint()
+                    self._watch()
+            except Exception as error:  # noqa: BLE001 - the engine's boundary
+                self._die(error, "checkpoint failed")
+
+    async def _checkpoint(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._quiet:
+            self._emit()
+            positions = self._positions()
+            if not positions:
+                return
+            snapshot = [
+                (agent, partition, list(stage.save()))
+                for agent in self._agents
+                if agent.table is not None
+                for partition, stage in agent.stages.items()
+                if TopicPartition(agent.topic, partition) in positions
+            ]
+            await loop.run_in_executor(None, self.publisher.flush)
+            for agent, partition, rows in snapshot:
+                self._write(agent, partition, rows)
+            await loop.run_in_executor(None, self.publisher.flush)
+        if await self.app.consumer.commit_positions(positions):
+            self._committed |= positions
+            self._metrics.committed(positions)
+
+    def _positions(self) -> dict[TopicPartition, int]:
+        """Return the next offset of each partition that has moved, the slowest agent's."""
+        positions: dict[TopicPartition, int] = {}
+        for agent in self._agents:
+            for partition, stage in agent.stages.items():
+                tp = TopicPartition(agent.topic, partition)
+                positions[tp] = min(positions.get(tp, stage.offset + 1), stage.offset + 1)
+        return {tp: at for tp, at in positions.items() if at > self._committed.get(tp, 0)}
+
+    def _write(self, agent: Agent, partition: int, rows: list[checkpoint.Row]) -> None:
+        number = agent.numbers[partition] = agent.numbers[partition] + 1
+        topic = agent.table.changelog_topic_name
+        for key, value in checkpoint.records(partition, number, rows):
+            self.publisher.publish(topic, partition, key, value)
+
+    def _watch(self) -> None:
+        """End the process when a partition has records but its commits stand still."""
+        now = time.monotonic()
+        ends = self.source.end_offsets()
+        self._metrics.lag({tp: end - self._committed.get(tp, 0) for tp, end in ends.items()})
+        for tp, end in ends.items():
+            at = self._committed.get(tp, 0)
+            stood_at, since = self._moved.setdefault(tp, (at, now))
+            if at >= end or at != stood_at:
+                self._moved[tp] = at, now
+            elif now - since > self._cadence.stuck_after_s:
+                stuck = f"{tp.topic}[{tp.partition}] stands at {at} of {end}"
+                self._die(RuntimeError(stuck), "no progress")
+
+    def _die(self, error: BaseException, event: str, **where: object) -> None:
+        """Exit at once: a Faust agent that raises would ack what it did not do."""
+        _log.error(event, error=f"{type(error).__name__}: {error}", exc_info=error, **where)
+        os._exit(EXIT_SOFTWARE)
+
+
+CHANGELOG = {
+    "cleanup.policy": "compact",
+    "message.timestamp.type": "LogAppendTime",
+    "segment.bytes": str(32 << 20),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.message.bytes": str(8 << 20),
+}
+"""A row that is rewritten every second fills the changelog: small segments are cleaned early."""

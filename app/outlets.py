@@ -1,0 +1,116 @@
+"""What agents publish: each noun encoded, keyed and sent to the partition of its symbol."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from app import topics
+from app.domain.normalize import Normalized
+from app.engine.block import Block
+from app.engine.publisher import Publisher
+from app.metrics import Metrics
+from app.partitions import partition_of
+from app.topics import Topic
+from schemas.record import RecordCodec
+from schemas.registry import Registry
+
+Record = Mapping[str, object]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Outlets:
+    """The publishing side of the agents of one worker.
+
+    Args:
+        publisher: Where records go.
+        registry: Ids of the schemas they are written with.
+        metrics: What is counted.
+        partitions: Partitions of every topic of the flow.
+        prefix: Put before every topic's name.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        registry: Registry,
+        metrics: Metrics,
+        *,
+        partitions: int,
+        prefix: str = "",
+    ) -> None:
+        self._publisher = publisher
+        self._metrics = metrics
+        self._partitions = partitions
+        self._prefix = prefix
+        self._codecs = {topic: RecordCodec(topic.schema, registry) for topic in topics.ALL}
+
+    def ticks(self, partition: int, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
+        """Publish accepted ticks, already encoded, in raw order."""
+        if values:
+            self._publisher.publish_many(self._name(topics.TICKS), partition, keys, values)
+
+    def bars(self, bars: Iterable[Record], partition: int) -> None:
+        """Publish bars."""
+        for bar in bars:
+            at = (_instant(bar["open_time"]) - _EPOCH) // timedelta(microseconds=1)
+            key = f"{bar['symbol']}@{bar['venue']}|{bar['timeframe']}|{at}"
+            self._send(topics.BARS, partition, key, bar)
+            self._metrics.bar(str(bar["timeframe"]), str(bar["reason"]))
+
+    def quotes(self, quotes: Iterable[Record], partition: int) -> None:
+        """Publish latest quotes."""
+        for quote in quotes:
+            self._send(topics.QUOTES, partition, f"{quote['symbol']}@{quote['venue']}", quote)
+
+    def late(self, ticks: Sequence[Record], partition: int) -> None:
+        """Publish trades that came after their bar was final."""
+        for tick in ticks:
+            self._send(topics.LATE, partition, str(tick["symbol"]), tick)
+        self._metrics.late(len(ticks))
+
+    def gap(self, gap: Record, partition: int) -> None:
+        """Publish a gap found or repaired."""
+        key = f"{gap['symbol']}@{gap['venue']}|{gap['from_id']}"
+        self._send(topics.GAPS, partition, key, gap)
+
+    def dead_letter(self, block: Block, row: int, reason: str, detail: str) -> None:
+        """Publish a refused record of a block, whole, with its position and the reason."""
+        letter = {
+            "topic": block.topic,
+            "partition": block.partition,
+            "offset": block.offsets[row],
+            "append_time": _EPOCH + timedelta(microseconds=block.append_us),
+            "key": block.keys[row] if block.keys else None,
+            "value": block.values[row],
+            "reason": reason,
+            "detail": detail,
+        }
+        key = f"{block.topic}|{block.partition}|{block.offsets[row]}"
+        self._send(topics.DEAD_LETTERS, block.partition, key, letter)
+        self._metrics.dead_letter(reason)
+
+    def reroute(self, value: bytes | None, symbol: str) -> None:
+        """Publish a raw tick again, under its canonical symbol, in that symbol's partition."""
+        if value is None:
+            raise AssertionError("a tombstone is refused, never rerouted")
+        codec = self._codecs[topics.RAW]
+        tick = {**codec.decode(value), "symbol": symbol}
+        self._send(topics.RAW, partition_of(symbol, self._partitions), symbol, tick)
+
+    def count(self, done: Normalized) -> None:
+        """Count what normalization did with one block."""
+        repaired = sum(1 for gap in done.gaps if gap["repaired_at"] is not None)
+        gaps = {"found": len(done.gaps) - repaired, "repaired": repaired}
+        self._metrics.normalized(len(done.duplicates), len(done.rerouted), gaps, done.flags)
+
+    def _send(self, topic: Topic, partition: int, key: str, record: Record) -> None:
+        value = self._codecs[topic].encode(record)
+        self._publisher.publish(self._name(topic), partition, key.encode(), value)
+
+    def _name(self, topic: Topic) -> str:
+        return self._prefix + topic.name
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError(f"open_time must be a datetime, was {value!r}")
+    return value

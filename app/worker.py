@@ -1,0 +1,120 @@
+"""One worker process: ``python -m app.worker ROLE``; ``all`` supervises one process a role.
+
+A role that ends is started again, later each time it ends soon after a start. SIGTERM and SIGINT
+stop everything within 20 s. When a role has its partitions, ``run/worker-ROLE.ready`` appears
+under TAPELINE_HOME.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import structlog
+from faust import Worker
+
+from app import settings as configuration
+from app.compose import ROLES, Role, worker
+from app.errors import ConfigError
+from app.logs import configure
+
+STOP_WITHIN_S = 20.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+_log = structlog.get_logger(__name__)
+
+
+def ready_file(home: Path, role: str) -> Path:
+    """Return the file that says that a role has its partitions."""
+    return home / "run" / f"worker-{role}.ready"
+
+
+def run(role: Role) -> None:
+    """Run one role in this process until it is told to stop."""
+    settings = configuration.load()
+    configure(settings.log_level)
+    mark = ready_file(settings.home, role)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.unlink(missing_ok=True)
+    app = worker(role, settings, on_ready=lambda: mark.write_text(f"{time.time():.3f}\n"))
+    try:
+        Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+class Supervisor:
+    """Keeps one child process a role."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._children: dict[Role, subprocess.Popen[bytes]] = {}
+        self._started: dict[Role, float] = {}
+        self._pause: dict[Role, float] = dict.fromkeys(ROLES, FIRST_PAUSE_S)
+        self._stopping = False
+
+    def run(self) -> int:
+        """Start the roles, start again what ends, stop all on SIGTERM or SIGINT."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        mark = ready_file(self._home, "all")
+        mark.unlink(missing_ok=True)
+        for role in ROLES:
+            self._start(role)
+        while not self._stopping:
+            time.sleep(0.1)
+            for role, child in list(self._children.items()):
+                if child.poll() is not None and not self._stopping:
+                    self._restart(role, child.returncode)
+            if not mark.exists() and all(ready_file(self._home, r).exists() for r in ROLES):
+                mark.write_text(f"{time.time():.3f}\n")
+        mark.unlink(missing_ok=True)
+        return self._end()
+
+    def _start(self, role: Role) -> None:
+        self._started[role] = time.monotonic()
+        self._children[role] = subprocess.Popen([sys.executable, "-m", "app.worker", role])  # noqa: S603
+        _log.info("role started", role=role, pid=self._children[role].pid)
+
+    def _restart(self, role: Role, status: int) -> None:
+        if time.monotonic() - self._started[role] > LONGEST_PAUSE_S:
+            self._pause[role] = FIRST_PAUSE_S
+        _log.error("role ended", role=role, status=status, again_in_s=self._pause[role])
+        time.sleep(self._pause[role])
+        self._pause[role] = min(2 * self._pause[role], LONGEST_PAUSE_S)
+        self._start(role)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _end(self) -> int:
+        for child in self._children.values():
+            child.terminate()
+        deadline = time.monotonic() + STOP_WITHIN_S
+        for role, child in self._children.items():
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _log.error("role did not stop", role=role, within_s=STOP_WITHIN_S)
+                child.kill()
+        return 0
+
+
+def main() -> None:
+    """Run the role named on the command line."""
+    roles = (*ROLES, "all")
+    if len(sys.argv) != 2 or sys.argv[1] not in roles:  # noqa: PLR2004
+        sys.exit(f"usage: python -m app.worker {{{'|'.join(roles)}}}")
+    try:
+        if sys.argv[1] == "all":
+            settings = configuration.load()
+            configure(settings.log_level)
+            sys.exit(Supervisor(settings.home).run())
+        run(next(role for role in ROLES if role == sys.argv[1]))
+    except ConfigError as error:
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main()
