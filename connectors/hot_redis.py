@@ -1,0 +1,243 @@
+"""The hot store on Redis 7: the newest bars, quotes and ticks, and their announcements.
+
+    tl:bars:BTC-USD@KRAKEN:M1   sorted set   score open_time, member rank .. JSON
+    tl:quote:BTC-USD@KRAKEN     hash         a field each, nulls left out, and _rank
+    tl:ticks:BTC-USD@KRAKEN     sorted set   score event_time, member offset .. JSON
+
+and channels tl:bars:BTC-USD@KRAKEN:M1 (a bar), tl:quotes:BTC-USD@KRAKEN (a quote) and
+tl:ticks:BTC-USD@KRAKEN (an array of ticks, in one block's order; those of a partly repeated block
+come again, known by raw_offset). A message is sent when the write it tells of was applied.
+
+A series of bars is one sorted set, not one beside a hash: a range of bars is one command and one
+key, so nothing can be there by half. Scores are doubles, exact for microseconds until 2255.
+Decimals are plain strings without trailing zeros, times integer microseconds.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import chain
+from typing import Any, NamedTuple
+
+import polars as pl
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.retry import Retry
+from typing_extensions import override
+
+from app.domain.ports import HotStore, Row, bar_key, bar_rank, newest, quote_key, quote_rank
+from app.errors import StoreError, StoreRejected, StoreUnavailable
+from connectors import hot_guards
+from connectors.hot_guards import RANK_WIDTH, Guard
+from connectors.hot_ticks import ticks_by_series
+from connectors.record_fields import Kind, fields, from_jsonable, jsonable, microseconds, to_json
+
+ARGUMENTS_PER_TRIP = 20_000
+"""A longer put goes in several round trips, so that neither side buffers it whole."""
+
+_JSON = (Kind.TIME, Kind.PLAIN)
+_BAR_RANK = 2 * RANK_WIDTH
+
+
+class _Call(NamedTuple):
+    guard: Guard
+    key: str
+    arguments: list[Any]
+
+
+class RedisHotStore(HotStore):
+    """`HotStore` on a Redis server; safe to call from several threads."""
+
+    def __init__(
+        self, url: str, *, prefix: str = "tl", keep_bars: int = 2000, timeout_s: float = 3.0
+    ) -> None:
+        """Connects on first use.
+
+        Args:
+            url: Such as ``redis://127.0.0.1:6379/0``.
+            prefix: First part of every key and channel. Channels ignore the database number.
+            keep_bars: How many bars of each series are kept.
+            timeout_s: Longest wait for a connection and for each answer.
+        """
+        self.prefix, self._keep_bars = prefix, keep_bars
+        self._redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            # Once, for a pooled connection that a server's restart has closed: repeats are safe.
+            retry=Retry(NoBackoff(), 1, supported_errors=(NotConnected,)),
+        )
+
+    @override
+    def put_bars(self, rows: Sequence[Row]) -> int:
+        series: dict[tuple[str, str, str], list[Any]] = {}
+        for row in newest(rows, bar_key, bar_rank):
+            name = (row["symbol"], row["venue"], row["timeframe"])
+            member = hot_guards.rank(*bar_rank(row)) + to_json("bar", row)
+            series.setdefault(name, []).extend((microseconds(row["open_time"]), member))
+        keys = {name: self.bars_key(*name) for name in series}
+        return self._put(
+            _Call(hot_guards.PUT_BARS, keys[name], [self._keep_bars, keys[name], *pairs])
+            for name, whole in series.items()
+            for pairs in _cut(whole)
+        )
+
+    @override
+    def put_quotes(self, rows: Sequence[Row]) -> int:
+        return self._put(self._quote_call(row) for row in newest(rows, quote_key, quote_rank))
+
+    def _quote_call(self, row: Row) -> _Call:
+        symbol, venue = quote_key(row)
+        values = jsonable("quote", row)
+        texts = ((k, v if isinstance(v, str) else json.dumps(v)) for k, v in values.items())
+        pairs = chain.from_iterable((k, v) for k, v in texts if values[k] is not None)
+        time, sequence, offset = quote_rank(row)
+        rank = hot_guards.rank(microseconds(time), sequence, offset)
+        channel = f"{self.prefix}:quotes:{symbol}@{venue}"
+        arguments = [rank, channel, json.dumps(values, separators=(",", ":")), *pairs]
+        return _Call(hot_guards.PUT_QUOTE, self.quote_key(symbol, venue), arguments)
+
+    @override
+    def put_ticks(self, frame: pl.DataFrame, keep: int = 1000) -> int:
+        calls = []
+        for symbol, venue, scores, members, payload in ticks_by_series(frame, keep):
+            key = self.ticks_key(symbol, venue)
+            pairs = chain.from_iterable(zip(scores, members, strict=True))
+            calls.append(_Call(hot_guards.PUT_TICKS, key, [keep, key, payload, *pairs]))
+        return self._put(calls)
+
+    @override
+    def bars(
+        self,
+        symbol: str,
+        venue: str,
+        timeframe: str,
+        limit: int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> list[Row]:
+        low = "-inf" if start is None else str(microseconds(start))
+        high = "+inf" if end is None else f"({microseconds(end)}"
+        key = self.bars_key(symbol, venue, timeframe)
+        with _errors():
+            members = self._redis.zrange(
+                key, high, low, desc=True, byscore=True, offset=0, num=limit
+            )
+        return [_row("bar", str(member), _BAR_RANK) for member in reversed(members)]
+
+    @override
+    def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
+        found = self.bars(symbol, venue, timeframe, 1)
+        return found[0] if found else None
+
+    @override
+    def latest_quote(self, symbol: str, venue: str) -> Row | None:
+        with _errors():
+            texts = self._redis.hgetall(self.quote_key(symbol, venue))
+        if not texts:
+            return None
+        held = {str(name): str(text) for name, text in texts.items()}
+        kinds = fields("quote").items()
+        values = {
+            name: json.loads(held[name]) if kind in _JSON else held[name]
+            for name, kind in kinds
+            if name in held
+        }
+        return from_jsonable("quote", values)
+
+    @override
+    def ticks(self, symbol: str, venue: str, limit: int) -> list[Row]:
+        with _errors():
+            members = self._redis.zrange(self.ticks_key(symbol, venue), -limit, -1)
+        return [_row("tick", str(member), RANK_WIDTH) for member in members]
+
+    @override
+    def ping(self) -> str:
+        with _errors():
+            return f"Redis {self._redis.info('server')['redis_version']}"
+
+    @override
+    def close(self) -> None:
+        self._redis.close()
+
+    def bars_key(self, symbol: str, venue: str, timeframe: str) -> str:
+        """Return the key of a series, also its channel."""
+        return f"{self.prefix}:bars:{symbol}@{venue}:{timeframe}"
+
+    def quote_key(self, symbol: str, venue: str) -> str:
+        """Return the key of a quote; its channel says ``quotes``."""
+        return f"{self.prefix}:quote:{symbol}@{venue}"
+
+    def ticks_key(self, symbol: str, venue: str) -> str:
+        """Return the key of a symbol's ticks, also their channel."""
+        return f"{self.prefix}:ticks:{symbol}@{venue}"
+
+    def _put(self, calls: Iterator[_Call] | list[_Call]) -> int:
+        applied, trip, size = 0, [], 0
+        for call in calls:
+            trip.append(call)
+            size += len(call.arguments)
+            if size >= ARGUMENTS_PER_TRIP:
+                applied, trip, size = applied + self._send(trip), [], 0
+        return applied + self._send(trip) if trip else applied
+
+    def _send(self, calls: list[_Call]) -> int:
+        """Run `calls` in one round trip, and once more if the server had lost the scripts."""
+        with _errors():
+            answers = self._pipelined(calls)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                for guard in hot_guards.ALL:
+                    self._redis.script_load(guard.text)
+                # What was applied in the first trip is refused now and is counted from it.
+                again = self._pipelined(calls)
+                answers = [
+                    new if isinstance(old, NoScriptError) else old
+                    for old, new in zip(answers, again, strict=True)
+                ]
+        for call, answer in zip(calls, answers, strict=True):
+            if isinstance(answer, RedisError):
+                raise _translated(answer, f"{call.key}: ") from answer
+        return sum(answers)
+
+    def _pipelined(self, calls: list[_Call]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for guard, key, arguments in calls:
+            pipeline.evalsha(guard.digest, 1, key, *arguments)
+        return pipeline.execute(raise_on_error=False)
+
+
+def _cut(pairs: list[Any]) -> Iterator[list[Any]]:
+    """Yield parts of `pairs` that do not hold the server up: 1,000 bars take it some 5 ms."""
+    for begin in range(0, len(pairs), 2000):
+        yield pairs[begin : begin + 2000]
+
+
+def _row(record: str, member: str, rank_width: int) -> Row:
+    return from_jsonable(record, json.loads(member[rank_width:]))
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise _translated(error) from error
+
+
+def _translated(error: RedisError, where: str = "") -> StoreError:
+    """Return our error for Redis's.
+
+    Refused for good is only what speaks of these very commands. All else (no connection, no
+    answer, LOADING, BUSY, READONLY, out of memory, no permission) can be mended from outside.
+    """
+    # The client strips the code ERR and keeps the others, such as BUSY, MISCONF and NOREPLICAS.
+    code = next(iter(str(error).split()), "")
+    is_final = isinstance(error, redis.DataError) or (
+        type(error) is ResponseError and (code == "WRONGTYPE" or not code.isupper())
+    )
+    message = f"{where}{error}" if str(error) else f"{where}{type(error).__name__}"
+    return (StoreRejected if is_final else StoreUnavailable)(f"Redis: {message}")

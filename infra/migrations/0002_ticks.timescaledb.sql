@@ -1,0 +1,36 @@
+-- All ticks, a hypertable with one chunk a day of event time.
+--
+-- Not unique by key: the sink's offset, written in the same transaction, lets each tick in once.
+
+CREATE TABLE ticks (
+    venue        text           NOT NULL,
+    symbol       text           NOT NULL,
+    event_time   timestamptz    NOT NULL,
+    ingest_time  timestamptz    NOT NULL,
+    sequence     bigint,
+    trade_id     text,
+    price        numeric(38,12),
+    size         numeric(38,12),
+    bid          numeric(38,12),
+    ask          numeric(38,12),
+    bid_size     numeric(38,12),
+    ask_size     numeric(38,12),
+    action       text           NOT NULL,
+    conditions   text[]         NOT NULL,
+    source       text           NOT NULL,
+    sector       text,
+    quality      integer        NOT NULL,
+    raw_offset   bigint,
+    partition    integer        NOT NULL,
+    tick_offset  bigint         NOT NULL
+);
+
+CREATE INDEX ticks_series ON ticks (symbol, venue, event_time, tick_offset);
+
+SELECT create_hypertable('ticks', by_range('event_time', INTERVAL '1 day'), create_default_indexes => false);
+
+ALTER TABLE ticks SET (
+    timescaledb.enable_columnstore,
+    timescaledb.segmentby = 'symbol, venue',
+    timescaledb.orderby = 'event_time, tick_offset'
+);

@@ -1,0 +1,175 @@
+"""What the hot store on Redis promises beyond its port: announcements, and trouble."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+
+import pytest
+import redis
+
+from app.errors import StoreRejected, StoreUnavailable
+from connectors.hot_redis import RedisHotStore
+from tests.contract.conftest import PrivateRedis
+from tests.contract.records import at, bar, quote, ticks
+
+pytestmark = pytest.mark.live
+SERIES = ("BTC-USD", "KRAKEN", "M1")
+
+
+@pytest.fixture
+def private(private_redis: PrivateRedis) -> Iterator[RedisHotStore]:
+    with closing(RedisHotStore(private_redis.url, timeout_s=0.3)) as store:
+        yield store
+
+
+def heard(listener: redis.client.PubSub) -> list[object]:
+    """Return the messages so far, decoded."""
+    messages = iter(lambda: listener.get_message(timeout=0.2), None)
+    return [json.loads(m["data"]) for m in messages if m["type"] == "pmessage"]
+
+
+@pytest.fixture
+def listener(redis_url: str, redis_store: RedisHotStore) -> Iterator[redis.client.PubSub]:
+    with redis.Redis.from_url(redis_url) as client, client.pubsub() as listener:
+        listener.psubscribe(f"{redis_store.prefix}:*")
+        assert listener.get_message(timeout=5)
+        yield listener
+
+
+def test_a_bar_is_announced_when_it_was_applied(
+    redis_store: RedisHotStore, listener: redis.client.PubSub
+) -> None:
+    redis_store.put_bars([bar(revision=1)])
+    redis_store.put_bars([bar(revision=0)])
+
+    (message,) = heard(listener)
+
+    assert isinstance(message, dict)
+    assert message["open_time"] == 1_763_632_800_000_000
+    assert (message["low"], message["open"], message["revision"]) == ("99.000000000001", "100", 1)
+
+
+def test_a_quote_is_announced_when_it_was_applied(
+    redis_store: RedisHotStore, listener: redis.client.PubSub
+) -> None:
+    redis_store.put_quotes([quote()])
+    redis_store.put_quotes([quote(event_time=at("09:00"))])
+
+    (message,) = heard(listener)
+
+    assert isinstance(message, dict)
+    assert (message["bid"], message["ask_size"]) == ("99.5", None)
+
+
+def test_ticks_are_announced_unless_they_are_repeated_or_too_old_to_stay(
+    redis_store: RedisHotStore, listener: redis.client.PubSub
+) -> None:
+    live = ticks({"offset": 1, "price": Decimal("1.50")}, {"offset": 2})
+    redis_store.put_ticks(live, keep=2)
+    redis_store.put_ticks(live, keep=2)
+    redis_store.put_ticks(ticks({"event_time": at("09:00"), "offset": 9}), keep=2)
+
+    (message,) = heard(listener)
+
+    assert isinstance(message, list)
+    assert [tick["price"] for tick in message] == ["1.5", "100"]
+
+
+def test_what_stands_in_redis_is_as_documented(redis_url: str, redis_store: RedisHotStore) -> None:
+    redis_store.put_quotes([quote(bid=Decimal("1E+3"), ask=Decimal("0E-12"))])
+    redis_store.put_bars([bar(open=Decimal("100.500"))])
+
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        held = client.hgetall(f"{redis_store.prefix}:quote:BTC-USD@KRAKEN")
+        ((member, score),) = client.zrange(
+            f"{redis_store.prefix}:bars:BTC-USD@KRAKEN:M1", 0, -1, withscores=True
+        )
+
+    assert (held["bid"], held["ask"], held["crossed"]) == ("1000", "0", "false")
+    assert "ask_size" not in held
+    assert held["event_time"] == "1763632800000000"
+    assert (score, json.loads(member[40:])["open"]) == (1_763_632_800_000_000, "100.5")
+
+
+def test_scripts_that_the_server_lost_are_loaded_again(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    private.put_bars([bar()])
+    private_redis.ask("SCRIPT", "FLUSH")
+
+    assert private.put_bars([bar(revision=1)]) == 1
+
+
+def test_a_server_that_went_away_is_unavailable_and_used_again_when_back(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    private.put_bars([bar()])
+    private_redis.kill()
+
+    with pytest.raises(StoreUnavailable, match="Redis"):
+        private.put_bars([bar(revision=1)])
+    with pytest.raises(StoreUnavailable):
+        private.ping()
+
+    private_redis.start()
+    assert private.put_bars([bar(revision=1)]) == 1
+    assert private.ping().startswith("Redis ")
+
+
+def test_a_server_that_does_not_answer_is_unavailable_in_time(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    private.put_bars([bar()])
+    private_redis.ask("CLIENT", "PAUSE", "60000")
+    started = time.monotonic()
+
+    with pytest.raises(StoreUnavailable):
+        private.latest_bar(*SERIES)
+    assert time.monotonic() - started < 5
+
+
+def test_out_of_memory_is_unavailable_and_leaves_the_old_value_whole(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    private.put_quotes([quote()])
+    private.put_bars([bar()])
+    private_redis.ask("CONFIG", "SET", "maxmemory", "1mb")
+
+    with pytest.raises(StoreUnavailable, match="maxmemory"):
+        private.put_quotes([quote(event_time=at("11:00"))])
+    with pytest.raises(StoreUnavailable, match="maxmemory"):
+        private.put_bars([bar(revision=1)])
+    assert private.latest_quote("BTC-USD", "KRAKEN") == quote()
+    assert private.latest_bar(*SERIES)
+
+    private_redis.ask("CONFIG", "SET", "maxmemory", "0")
+    assert private.put_quotes([quote(event_time=at("11:00"))]) == 1
+
+
+def test_a_key_of_another_type_is_rejected_by_name(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    private_redis.ask("SET", "tl:bars:BTC-USD@KRAKEN:M1", "something else")
+
+    with pytest.raises(StoreRejected, match=r"tl:bars:BTC-USD@KRAKEN:M1.*WRONGTYPE"):
+        private.put_bars([bar()])
+
+
+def test_a_read_only_replica_is_unavailable(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    private_redis.ask("REPLICAOF", "127.0.0.1", "1")
+
+    with pytest.raises(StoreUnavailable):
+        private.put_bars([bar()])
+
+
+def test_no_password_stands_in_an_error(private_redis: PrivateRedis) -> None:
+    private_redis.ask("CONFIG", "SET", "requirepass", "right")
+    url = private_redis.url.replace("//", "//:s3cret@")
+
+    with closing(RedisHotStore(url)) as store, pytest.raises(StoreUnavailable) as caught:
+        store.ping()
+    assert "s3cret" not in str(caught.value)
