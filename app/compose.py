@@ -63,7 +63,9 @@ class Parts:
     tail: Tail
     metrics: Metrics
 
-    def add(self, name: str, topic: Topic, stage: Callable[[int], object], *, stateful: bool) -> None:
+    def add(
+        self, name: str, topic: Topic, stage: Callable[[int], object], *, stateful: bool
+    ) -> None:
         """Add an agent on one topic of the flow."""
         self.engine.add(name, self.settings.topic(topic), stage, stateful=stateful)  # type: ignore[arg-type]
 
@@ -147,7 +149,9 @@ def _compute(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
         "normalize", topics.RAW,
         lambda p: Normalize(Normalizer(rules, p), outlets, tail), stateful=True,
     )  # fmt: skip
-    parts.add("bars", topics.TICKS, lambda p: Bars(BarBuilder(rungs, p), outlets, tail), stateful=True)
+    parts.add(
+        "bars", topics.TICKS, lambda p: Bars(BarBuilder(rungs, p), outlets, tail), stateful=True
+    )
     parts.add("quotes", topics.TICKS, lambda p: Quotes(QuoteBook(p), outlets), stateful=False)
 
 
@@ -174,9 +178,7 @@ def _warm(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
         ("warm-bars", topics.BARS, WarmBars),
     ):
         read = parts.settings.topic(topic)
-        parts.add(
-            name, topic, partial(_warm_stage, kind, read, store, parts), stateful=False
-        )
+        parts.add(name, topic, partial(_warm_stage, kind, read, store, parts), stateful=False)
 
 
 def _warm_stage(

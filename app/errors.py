@@ -38,7 +38,7 @@ class DecodeError(TapelineError):
         self.reason = reason
 
 
-class InvalidTick(TapelineError):  # noqa: N818 - the field's word
+class InvalidTick(TapelineError):
     """A tick our own producer refuses before anything is sent."""
 
 

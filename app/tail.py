@@ -54,7 +54,9 @@ class Tail:
         return self._through(
             topics.DEAD_LETTERS,
             partition,
-            lambda letter: letter["offset"] if letter["topic"] == self._prefix + source.name else -1,
+            lambda letter: (
+                letter["offset"] if letter["topic"] == self._prefix + source.name else -1
+            ),
         )
 
     def late_through(self, partition: int) -> int:

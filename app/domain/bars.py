@@ -163,8 +163,15 @@ def _wide_notional(ranked: pl.DataFrame, venue: str, symbol: str, open_us: int) 
     return sum(p * s for p, s in rows.select("price", "size").iter_rows())
 
 
-def record(
-    bar: Bar, symbol: str, venue: str, timeframe: str, width_us: int, *, partition: int, partial: bool
+def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
+    bar: Bar,
+    symbol: str,
+    venue: str,
+    timeframe: str,
+    width_us: int,
+    *,
+    partition: int,
+    partial: bool,
 ) -> dict[str, object]:
     """Return `bar` with the fields of ``bar.avsc``."""
     vwap = None

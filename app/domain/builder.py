@@ -61,10 +61,10 @@ class BarBuilder:
             self._fold_on_time(trades)
             return []
         self._fold_on_time(trades.filter(~late["is_late"]), advance=False)
-        records = [
-            self._revise(row) for row in late.filter("is_late").iter_rows(named=True)
-        ]
-        for venue, symbol, stream_us in late.group_by("venue", "symbol").agg(pl.max("at")).iter_rows():
+        records = [self._revise(row) for row in late.filter("is_late").iter_rows(named=True)]
+        for venue, symbol, stream_us in (
+            late.group_by("venue", "symbol").agg(pl.max("at")).iter_rows()
+        ):
             self._of(venue, symbol).advance(stream_us)
         return records
 
@@ -89,7 +89,7 @@ class BarBuilder:
         return out
 
     def save(self) -> Iterator[tuple[str, str | None]]:
-        """Yield (key, JSON value or None when forgotten) of all that changed since the last call."""
+        """Yield (key, JSON value or None to forget it) of all changed since the last call."""
         for venue, symbol in sorted(self._unsaved):
             series = self._series[venue, symbol]
             name = f"{symbol}@{venue}"

@@ -181,8 +181,7 @@ class Normalizer:
             return ticks, []
         wrong = ticks.select(
             pl.any_horizontal(
-                (pl.col("venue") == venue) & (pl.col("symbol") == symbol)
-                for venue, symbol in moved
+                (pl.col("venue") == venue) & (pl.col("symbol") == symbol) for venue, symbol in moved
             ).alias("wrong")
         )["wrong"]
         rows = ticks.filter(wrong).select("row", *SERIES).iter_rows()
@@ -201,9 +200,9 @@ class Normalizer:
         if not pairs:
             return none
         highs = pl.DataFrame(pairs, schema=[*SERIES, "high"], orient="row")
-        ids = ticks.select(
-            *SERIES, id=pl.col("trade_id").cast(pl.Int64, strict=False)
-        ).join(highs, on=SERIES, how="left", maintain_order="left")
+        ids = ticks.select(*SERIES, id=pl.col("trade_id").cast(pl.Int64, strict=False)).join(
+            highs, on=SERIES, how="left", maintain_order="left"
+        )
         old = ids["id"] <= ids["high"]
         if not old.any():
             return none
@@ -273,7 +272,8 @@ class Normalizer:
         if numbered.is_empty():
             return []
         trades = numbered.with_columns(
-            id=pl.col("trade_id").cast(pl.Int64, strict=False), at=pl.col("event_time").to_physical()
+            id=pl.col("trade_id").cast(pl.Int64, strict=False),
+            at=pl.col("event_time").to_physical(),
         ).filter(pl.col("id").is_not_null())
         found: list[dict[str, object]] = []
         spans = trades.group_by(SERIES).agg(
@@ -325,8 +325,4 @@ def _spread(cheapest: float, dearest: float, before: float | None) -> float:
 def _count(quality: pl.Series) -> dict[str, int]:
     if not (quality != 0).any():
         return {}
-    return {
-        flag.name or "": n
-        for flag in Quality
-        if (n := ((quality & flag.value) != 0).sum())
-    }
+    return {flag.name or "": n for flag in Quality if (n := ((quality & flag.value) != 0).sum())}

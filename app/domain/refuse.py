@@ -119,9 +119,7 @@ def refusals(
     which = broken.filter(any_broken).rows()
     for row, marks in zip(bad.iter_rows(named=True), which, strict=True):
         rule = rules[marks.index(True)]
-        values: list[Any] = [
-            keys[row["row"]] if c == "key" else row[c] for c in rule.columns
-        ]
+        values: list[Any] = [keys[row["row"]] if c == "key" else row[c] for c in rule.columns]
         refused.append(Refusal(row["row"], rule.reason, rule.detail(*values)))
     return ticks.filter(~any_broken), refused
 
@@ -138,12 +136,12 @@ def _names(ticks: pl.DataFrame, column: str, pattern: str) -> list[_Rule]:
 
 def _key_rule(ticks: pl.DataFrame, keys: Sequence[bytes | None]) -> _Rule:
     """Return the rule that the Kafka key is the symbol."""
-    series = pl.Series(keys, dtype=pl.Binary).cast(pl.String, strict=False)
+    series = pl.Series(keys, dtype=pl.Binary)
     if len(ticks) != len(keys):
         series = series.gather(ticks["row"])
     return _Rule(
         "bad_key",
-        pl.lit(series.ne_missing(ticks["symbol"])),
+        pl.lit(series.ne_missing(ticks["symbol"].cast(pl.Binary))),
         ("key", "symbol"),
         lambda key, symbol: f"key must be the symbol {symbol!r}, was {key!r}",
     )

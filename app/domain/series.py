@@ -127,8 +127,10 @@ class Series:
         return True
 
     def emissions(self) -> list[Emission]:
-        """Return what changed since the last call: finals and revisions in order, then the
-        newest provisional values."""
+        """Return what changed since the last call.
+
+        Finals and revisions come in order, then the newest provisional values.
+        """
         for n, fresh in enumerate(self._fresh):
             for open_us in sorted(fresh):
                 self._emit(n, self._current(n, open_us))
@@ -137,7 +139,7 @@ class Series:
         return out
 
     def save(self) -> Iterator[tuple[int, int, Bar | None]]:
-        """Yield (rung, open_us, bar) of every bar changed since the last call; None is forgotten."""
+        """Yield (rung, open_us, bar) of each bar changed since the last call; None forgets it."""
         for n, rung in enumerate(self.ladder.rungs):
             expired = self.stream_us - rung.timeframe.width_us - rung.keep_us
             if self._oldest[n] < expired:

@@ -56,7 +56,9 @@ class Venue:
 
 KRAKEN_CODES = {
     **{f"Z{code}": code for code in ("USD", "EUR", "GBP", "JPY", "CAD", "AUD")},
-    **{f"X{code}": code for code in ("ETH", "ETC", "LTC", "MLN", "REP", "XLM", "XMR", "XRP", "ZEC")},
+    **{
+        f"X{code}": code for code in ("ETH", "ETC", "LTC", "MLN", "REP", "XLM", "XMR", "XRP", "ZEC")
+    },
     "XXBT": "BTC",
     "XXDG": "DOGE",
 }
@@ -87,7 +89,7 @@ def canonical(symbol: str, venue: str) -> str:
 
     An unknown name comes back as it is, whether or not it keeps the contract.
     """
-    pair = _pair(symbol.upper(), VENUES.get(venue, ELSEWHERE))
+    pair = _pair(symbol.upper(), VENUES.get(venue, ELSEWHERE)) if symbol.isascii() else None
     name = symbol if pair is None else "/".join(pair)
     return name if re.fullmatch(SYMBOL, name) else symbol
 

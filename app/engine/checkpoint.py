@@ -63,7 +63,9 @@ def restored(partition: int, table: Mapping[bytes, bytes]) -> tuple[int, dict[st
     if not numbers:
         return 0, rows
     newest = max(numbers)
-    chunks = [chunk for _, chunk in sorted(journal, key=lambda c: c[0]) if chunk["number"] == newest]
+    chunks = [
+        chunk for _, chunk in sorted(journal, key=lambda c: c[0]) if chunk["number"] == newest
+    ]
     if len(chunks) < chunks[0]["of"]:
         return newest - 1, rows
     for chunk in chunks:

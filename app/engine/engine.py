@@ -138,7 +138,9 @@ class Engine:
             self._die(error, "restore failed")
         self._committed = {tp: max(offset, 0) for tp, offset in committed.items()}
         self._moved.clear()
-        _log.info("partitions assigned", partitions={f"{t}[{p}]": o for (t, p), o in starts.items()})
+        _log.info(
+            "partitions assigned", partitions={f"{t}[{p}]": o for (t, p), o in starts.items()}
+        )
         self._metrics.ready(partitions=len(starts))
         self._on_ready()
         return starts

@@ -12,6 +12,7 @@ from app.errors import DeliveryFailed
 
 FLUSH_TIMEOUT_S = 60.0
 BATCH = 10_000
+QUEUE = 1_000_000
 
 
 class Publisher:
@@ -31,7 +32,7 @@ class Publisher:
                 "linger.ms": linger_ms,
                 "compression.type": "lz4",
                 "batch.num.messages": 50_000,
-                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.messages": QUEUE,
                 "queue.buffering.max.kbytes": 128 << 10,
                 "message.max.bytes": 8 << 20,
                 "message.timeout.ms": 120_000,
@@ -60,7 +61,7 @@ class Publisher:
                 {"key": key, "value": value}
                 for key, value in zip(keys[start:stop], values[start:stop], strict=True)
             ]
-            while len(self._producer) + len(batch) > 900_000:
+            while len(self._producer) + len(batch) > QUEUE:
                 self._producer.poll(0.05)
             queued = self._producer.produce_batch(topic, batch, partition=partition)
             if queued != len(batch):

@@ -42,8 +42,10 @@ class Flow(Protocol):
         """Return whether the topic is read in blocks."""
 
     async def starts(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Return where to read each partition from, -1 the beginning; called when tables are
-        restored."""
+        """Return where to read each partition from, -1 the beginning.
+
+        Called when tables are restored.
+        """
 
     async def leave(self) -> None:
         """Checkpoint and forget all partitions; they may now go elsewhere."""

@@ -47,9 +47,7 @@ def test_trade_ids_decide_between_equal_times_and_sequences() -> None:
 
 
 def test_symbols_and_venues_have_their_own_bars() -> None:
-    bars = partials(
-        block(tick(), tick(symbol="ETH/USD"), tick(venue="COINBASE")), MINUTE_US
-    )
+    bars = partials(block(tick(), tick(symbol="ETH/USD"), tick(venue="COINBASE")), MINUTE_US)
 
     assert {(venue, symbol) for venue, symbol, _ in bars} == {
         ("KRAKEN", "BTC/USD"), ("KRAKEN", "ETH/USD"), ("COINBASE", "BTC/USD"),

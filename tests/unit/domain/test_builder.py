@@ -167,7 +167,9 @@ def walk(seed: int, count: int, spread_s: int) -> pl.DataFrame:
     return block(*(row for _, row in rows))
 
 
-def played(ticks: pl.DataFrame, cuts: random.Random, *, crashes: bool) -> tuple[dict[object, Row], list[str]]:
+def played(
+    ticks: pl.DataFrame, cuts: random.Random, *, crashes: bool
+) -> tuple[dict[object, Row], list[str]]:
     """Return the newest emission of each bar, and every emission with revision >= 1."""
     bars, rows, newest, history = builder(), {}, {}, []
     start = 0

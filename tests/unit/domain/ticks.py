@@ -41,7 +41,9 @@ def us(clock: str) -> int:
     return round(at(clock).timestamp() * 1e6)
 
 
-def tick(clock: str = "10:00:00", price: str | None = "100", size: str | None = "1", **fields: object) -> dict[str, object]:
+def tick(
+    clock: str = "10:00:00", price: str | None = "100", size: str | None = "1", **fields: object
+) -> dict[str, object]:
     """Return one trade of BTC/USD at KRAKEN."""
     decimals = ("bid", "ask", "bid_size", "ask_size")
     return {
