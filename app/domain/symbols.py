@@ -13,21 +13,26 @@ from functools import lru_cache
 
 from app.domain.refuse import SYMBOL
 
-FIAT = (
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+FIAT = _codes(
     "AED AUD BRL CAD CHF CNH CNY CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN NOK NZD PLN "
     "RON RUB SEK SGD THB TRY TWD UAH USD ZAR"
-).split()
-STABLE = "BUSD DAI EURT FDUSD PYUSD TUSD USDC USDD USDP USDT UST".split()
-METALS = "XAG XAU XPD XPT".split()
-COINS = (
+)
+STABLE = _codes("BUSD DAI EURT FDUSD PYUSD TUSD USDC USDD USDP USDT UST")
+METALS = _codes("XAG XAU XPD XPT")
+COINS = _codes(
     "1INCH AAVE ADA ALGO APE APT ARB ATOM AVAX AXS BAT BCH BNB BTC CHZ COMP CRV DASH DOGE DOT "
     "EGLD ENJ EOS ETC ETH FIL FLOW FTM GALA GRT HBAR ICP IMX INJ KAVA KSM LDO LINK LRC LTC MANA "
     "MATIC MKR NEAR NEO OMG OP PEPE QTUM RUNE SAND SHIB SNX SOL SUI SUSHI THETA TON TRX UNI VET "
     "WAVES WLD XLM XMR XRP XTZ YFI ZEC ZIL"
-).split()
-ASSETS = frozenset((*FIAT, *STABLE, *METALS, *COINS))
+)
+ASSETS = FIAT | STABLE | METALS | COINS
 """Codes that make a name a pair at any venue, when both its parts are among them."""
-QUOTES = frozenset((*FIAT, *STABLE, "BTC", "ETH", "BNB", "DOGE"))
+QUOTES = FIAT | STABLE | {"BTC", "ETH", "BNB", "DOGE"}
 """Codes that a pair may be quoted in."""
 RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 """Codes of the same asset, at any venue."""
