@@ -67,19 +67,4 @@ redis.call('PUBLISH', ARGV[2], ARGV[3])
 return 1
 """)
 
-PUT_TICKS = Guard("""#!lua
--- KEYS[1] sorted set: score event_time, member offset (20 digits) .. JSON.
--- ARGV: how many to keep, channel, JSON array of the ticks, then event_time and member of each,
--- oldest first.
-local key, added = KEYS[1], 0
-for i = 4, #ARGV, 4000 do
-  added = added + redis.call('ZADD', key, unpack(ARGV, i, math.min(i + 3999, #ARGV)))
-end
-if added == 0 then return 0 end
-redis.call('ZREMRANGEBYRANK', key, 0, -tonumber(ARGV[1]) - 1)
--- Ticks of a backfill that the trim dropped again are no news to live readers.
-if redis.call('ZSCORE', key, ARGV[#ARGV]) then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
-return added
-""")
-
-ALL = (PUT_BARS, PUT_QUOTE, PUT_TICKS)
+ALL = (PUT_BARS, PUT_QUOTE)

@@ -1,14 +1,27 @@
 """A frame of ticks as the members of Redis's sorted sets, with no Python step per tick."""
 
 from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
 
 import polars as pl
 
 from connectors.hot_guards import RANK_WIDTH
 from connectors.record_fields import Kind, fields
 
-SeriesTicks = tuple[str, str, list[int], list[str], str]
-"""Symbol, venue, event times (µs), members, and the ticks as one JSON array."""
+
+class SeriesTicks(NamedTuple):
+    """The newest ticks of one series, oldest first.
+
+    Attributes:
+        pairs: Event time in µs and member of each, in turn.
+        payload: The ticks as one JSON array.
+    """
+
+    symbol: str
+    venue: str
+    pairs: list[int | str]
+    payload: str
 
 
 def ticks_by_series(frame: pl.DataFrame, keep: int) -> Iterator[SeriesTicks]:
@@ -40,7 +53,9 @@ def ticks_by_series(frame: pl.DataFrame, keep: int) -> Iterator[SeriesTicks]:
         pl.concat_str("_id", "_json").alias("_member"),
         pl.concat_str(pl.lit("["), pl.col("_json").str.join(","), pl.lit("]")).first(),
     )
-    yield from grouped.iter_rows()
+    for symbol, venue, scores, members, payload in grouped.iter_rows():
+        pairs = list(chain.from_iterable(zip(scores, members, strict=True)))
+        yield SeriesTicks(symbol, venue, pairs, payload)
 
 
 def _rendered(name: str) -> pl.Expr:

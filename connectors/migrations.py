@@ -40,7 +40,7 @@ connection."""
 FIND_EXTENSION = "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
 
 
-class MigrationFailed(StoreError):  # noqa: N818 - says what happened
+class MigrationFailed(StoreError):
     """The database and the files of this release do not fit; a person must look."""
 
 

@@ -4,6 +4,7 @@ Read from the schemas, so that a field added to a contract reaches Redis without
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -69,21 +70,26 @@ def to_json(record: str, row: Row) -> str:
 
 def jsonable(record: str, row: Row) -> dict[str, Any]:
     """Return the values of `row` as JSON takes them; keys that are no field are left out."""
-    return {name: _out(kind, row[name]) for name, kind in fields(record).items()}
+    return {
+        name: value if write is None or value is None else write(value)
+        for name, write in _converted(record, plain, microseconds)
+        for value in (row[name],)
+    }
 
 
 def from_jsonable(record: str, values: dict[str, Any]) -> Row:
     """Return the row that `jsonable` made `values` of; a field that is not there is None."""
-    return {name: _in(kind, values.get(name)) for name, kind in fields(record).items()}
+    return {
+        name: value if read is None or value is None else read(value)
+        for name, read in _converted(record, Decimal, moment)
+        for value in (values.get(name),)
+    }
 
 
-def _out(kind: Kind, value: Any) -> Any:
-    if value is None or kind in {Kind.TEXT, Kind.PLAIN}:
-        return value
-    return plain(value) if kind is Kind.DECIMAL else microseconds(value)
-
-
-def _in(kind: Kind, value: Any) -> Any:
-    if value is None or kind in {Kind.TEXT, Kind.PLAIN}:
-        return value
-    return Decimal(value) if kind is Kind.DECIMAL else moment(value)
+@cache
+def _converted(
+    record: str, of_decimal: Callable[[Any], Any], of_time: Callable[[Any], Any]
+) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    """Return each field with what converts its values, None where they stay as they are."""
+    by_kind = {Kind.DECIMAL: of_decimal, Kind.TIME: of_time}
+    return tuple((name, by_kind.get(kind)) for name, kind in fields(record).items())

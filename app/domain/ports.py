@@ -108,7 +108,7 @@ class HotStore(Protocol):
         """
         ...
 
-    def bars(  # noqa: PLR0913, PLR0917 - a series has three names
+    def bars(  # noqa: PLR0913 - a series has three names
         self,
         symbol: str,
         venue: str,
@@ -183,7 +183,7 @@ class WarmStore(Protocol):
         """Return the next offset of each (topic, partition) that was ever applied."""
         ...
 
-    def bars(  # noqa: PLR0913, PLR0917 - a series has three names
+    def bars(  # noqa: PLR0913 - a series has three names
         self,
         symbol: str,
         venue: str,

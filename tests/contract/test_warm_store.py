@@ -38,6 +38,14 @@ def test_a_newer_revision_replaces_the_bar_and_an_older_one_does_not(warm: WarmS
     assert warm.bars(*SERIES, *EVER)[0]["trades"] == 8
 
 
+def test_within_a_revision_the_higher_offset_is_newer(warm: WarmStore) -> None:
+    warm.apply_bars(BARS, 0, 0, 0, [bar(last_offset=2**53)])
+
+    newer = bar(last_offset=2**53 + 1, trades=8, offset=1)
+    assert warm.apply_bars(BARS, 0, 1, 1, [newer]).written == 1
+    assert warm.bars(*SERIES, *EVER)[0]["trades"] == 8
+
+
 def test_of_one_block_the_newest_emission_counts_in_any_order(warm: WarmStore) -> None:
     revisions = [1, 3, 0, 2]
     rows = [bar(revision=r, trades=r, offset=n) for n, r in enumerate(revisions)]

@@ -1,0 +1,33 @@
+"""What Redis's errors mean to us."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from app.errors import StoreError, StoreRejected, StoreUnavailable
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise our errors for Redis's."""
+    try:
+        yield
+    except RedisError as error:
+        raise translated(error) from error
+
+
+def translated(error: RedisError, where: str = "") -> StoreError:
+    """Return our error for Redis's.
+
+    Refused for good is only what speaks of these very commands. All else (no connection, no
+    answer, LOADING, BUSY, READONLY, out of memory, no permission) can be mended from outside.
+    """
+    # The client strips the code ERR and keeps the others, such as BUSY, MISCONF and NOREPLICAS.
+    code = next(iter(str(error).split()), "")
+    is_final = isinstance(error, redis.DataError) or (
+        type(error) is ResponseError and (code == "WRONGTYPE" or not code.isupper())
+    )
+    message = f"{where}{error}" if str(error) else f"{where}{type(error).__name__}"
+    return (StoreRejected if is_final else StoreUnavailable)(f"Redis: {message}")
