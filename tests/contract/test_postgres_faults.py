@@ -240,6 +240,23 @@ def test_partitions_are_made_ahead_and_dropped_when_old(
     assert set(days) >= {today + timedelta(days=n) for n in range(5)}
 
 
+def test_four_workers_that_need_the_same_new_days_at_once_get_them(
+    postgres_url: str, admin: Connection, pool: ThreadPoolExecutor
+) -> None:
+    days = [f"2016-02-{day:02}" for day in range(1, 21)]
+    frame = ticks(*({"event_time": at("10:00", day)} for day in days))
+
+    def work(partition: int) -> int:
+        with closing(PostgresWarmStore(postgres_url)) as store:
+            return store.apply_ticks(TICKS, partition, 0, 19, frame).written
+
+    assert list(pool.map(work, range(4))) == [20] * 4
+    assert (
+        one(admin, "SELECT count(*) FROM tick_days WHERE day BETWEEN '2016-02-01' AND '2016-02-20'")
+        == 20
+    )
+
+
 def test_a_day_that_retention_dropped_is_made_again_when_its_ticks_come(
     postgres: PostgresWarmStore, admin: Connection
 ) -> None:

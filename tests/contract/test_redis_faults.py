@@ -166,6 +166,16 @@ def test_a_read_only_replica_is_unavailable(
         private.put_bars([bar()])
 
 
+def test_what_can_be_mended_from_outside_is_unavailable(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    """NOREPLICAS is no error class of the client's; its code has to be read."""
+    private_redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+
+    with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
+        private.put_bars([bar()])
+
+
 def test_no_password_stands_in_an_error(private_redis: PrivateRedis) -> None:
     private_redis.ask("CONFIG", "SET", "requirepass", "right")
     url = private_redis.url.replace("//", "//:s3cret@")
