@@ -35,7 +35,8 @@ def run(role: Role) -> None:
     settings = configuration.load()
     configure(settings.log_level)
     mark = ready_file(settings.home, role)
-    mark.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (mark.parent, settings.home / "state"):
+        folder.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
     app = worker(role, settings, on_ready=lambda: mark.write_text(f"{time.time():.3f}\n"))
     try:

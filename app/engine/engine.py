@@ -98,11 +98,12 @@ class Engine:
         table = None
         if stateful:
             table = self.app.Table(
-                f"{name}-state", key_type=bytes, value_type=bytes,
-                key_serializer="raw", value_serializer="raw",
+                f"{name}-state",
+                key_type=bytes,
+                value_type=bytes,
                 partitions=self.app.conf.topic_partitions,
                 extra_topic_configs=CHANGELOG,
-            )  # fmt: skip
+            )
         agent = Agent(name, topic, stage, table)
         self._agents.append(agent)
         channel = self.app.topic(

@@ -20,8 +20,9 @@ from typing import Any, Protocol
 import faust
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, Message
+from faust.types import TP, ConsumerMessage, Message
 
 from app.engine.block import Block
 from app.engine.source import Source
@@ -117,7 +118,8 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
             yield tp, self._block_message(tp, block)
 
     def _block_message(self, tp: TP, block: Block) -> Message:
-        return Message(
+        # ConsumerMessage: of the two types only its last ack reaches `ack`.
+        return ConsumerMessage(
             block.topic, block.partition, block.last_offset, time.time(), 0, [], None, block,
             None, None, None, tp,
             # Without it Faust drops the message silently.
@@ -160,12 +162,12 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Keep Faust's own fetcher off the topics that are read in blocks."""
-        blocks = [tp for tp in assigned if self._flow.reads(tp.topic)]
+        blocks = [KafkaPartition(*tp) for tp in assigned if self._flow.reads(tp.topic)]
         await self._thread.call_thread(self._pause, self._thread._ensure_consumer(), blocks)  # noqa: SLF001
         await super().on_partitions_assigned(assigned, generation_id)
 
     @staticmethod
-    async def _pause(consumer: AIOKafkaConsumer, tps: list[TP]) -> None:
+    async def _pause(consumer: AIOKafkaConsumer, tps: list[KafkaPartition]) -> None:
         consumer.pause(*tps)
 
     async def commit_positions(self, positions: Mapping[TopicPartition, int]) -> bool:
