@@ -19,10 +19,13 @@ import numpy as np
 import polars as pl
 
 from schemas.layout import Kind, layout
+from schemas.pack import encode
 from schemas.record import RecordCodec
 from schemas.registry import Registry
-from schemas.scan import Marks, Positions, ascii_only, plain
+from schemas.scan import Marks, Positions, plain
 from schemas.wire import MAX_BYTES, PREFIX_BYTES, Undecodable, prefix
+
+__all__ = ["Bad", "Decoded", "decode", "encode"]
 
 ROW = "row"
 _FRAME = "_frame"
@@ -79,7 +82,7 @@ def decode(values: Sequence[bytes | None], name: str, registry: Registry) -> Dec
     frame = _read(_joined(list(good.values()), name)[0], name)
     if frame is None:
         # The scan leaves texts to polars, which refused the block for one of them.
-        good, bad = _judged(held, codec, is_plain & ascii_only(container, starts, ends))
+        good, bad = _judged(held, codec, _plain(container, starts, ends, codec, ascii_only=True))
         frame = _read(_joined(list(good.values()), name)[0], name)
     if frame is None:
         raise AssertionError(f"polars must read every {name} that is plain or rewritten")
@@ -113,11 +116,20 @@ def _joined(values: Sequence[bytes], name: str) -> tuple[bytes, Positions, Posit
     return container, ends - sizes, ends
 
 
-def _plain(container: bytes, starts: Positions, ends: Positions, codec: RecordCodec) -> Marks:
+def _plain(
+    container: bytes,
+    starts: Positions,
+    ends: Positions,
+    codec: RecordCodec,
+    *,
+    ascii_only: bool = False,
+) -> Marks:
     expected = int.from_bytes(prefix(codec.schema_id), "little")
     words = np.ndarray((len(container) - 7,), np.dtype("<u8"), container, strides=(1,))
     sizes = ends - starts
-    is_plain = plain(container, starts + PREFIX_BYTES, ends, layout(codec.name))
+    is_plain = plain(
+        container, starts + PREFIX_BYTES, ends, layout(codec.name), ascii_only=ascii_only
+    )
     is_ours: Marks = (
         is_plain
         & ((words[starts] & _PREFIX_MASK) == expected)

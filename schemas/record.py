@@ -68,13 +68,15 @@ class RecordCodec:
         return self._ours(self._avro(value))
 
     def canonical(self, value: bytes | None) -> bytes:
-        """Return the same record as `encode` would have written it, under the current schema.
+        """Return the same record under the current schema, arrays in one part.
 
         Raises:
             Undecodable: The bytes are no record of this name.
         """
-        ours = self._ours(self._avro(value))
-        return self.encode(ours)
+        record = self._avro(value)
+        for name, convert in self._read:
+            convert(record[name])
+        return self._framed(record)
 
     def _ours(self, record: dict[str, Any]) -> dict[str, Any]:
         for name, convert in self._read:

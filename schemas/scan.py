@@ -26,12 +26,20 @@ _LOW_BITS = np.uint64(0x0101010101010101)
 _ONE = np.uint64(1)
 _SEVEN = np.uint64(7)
 _INT_BYTES = 4
+_LAST_ASCII = 127
 _MOST_PLAIN_ITEMS = 15
 _PLAIN_DECIMAL = range(2, 2 * 15 + 1)
 """Zigzag lengths 1 to 15: no decimal of 15 bytes has more than 38 digits."""
 
 
-def plain(buffer: bytes, starts: Positions, ends: Positions, fields: tuple[Field, ...]) -> Marks:
+def plain(
+    buffer: bytes,
+    starts: Positions,
+    ends: Positions,
+    fields: tuple[Field, ...],
+    *,
+    ascii_only: bool = False,
+) -> Marks:
     """Return which of the n records are plain.
 
     Args:
@@ -39,20 +47,13 @@ def plain(buffer: bytes, starts: Positions, ends: Positions, fields: tuple[Field
         starts: Where each begins, n.
         ends: Where each ends, n.
         fields: What each is made of.
+        ascii_only: Whether a text with a byte above 127 makes a record not plain.
     """
-    scan = _Scan(buffer, starts)
+    scan = _Scan(buffer, starts, ascii_only=ascii_only)
     for field in fields:
         scan.field(field)
     is_plain: Marks = scan.is_plain & (scan.at == ends)
     return is_plain
-
-
-def ascii_only(buffer: bytes, starts: Positions, ends: Positions) -> Marks:
-    """Return which of n spans hold no byte above 127."""
-    above = np.zeros(len(buffer) + 1, np.int64)
-    np.cumsum(np.frombuffer(buffer, np.uint8) > 127, out=above[1:])  # noqa: PLR2004
-    is_ascii: Marks = above[ends] == above[starts]
-    return is_ascii
 
 
 class _Scan:
@@ -61,15 +62,19 @@ class _Scan:
     Positions only grow, so a record that ran over its end is seen at the end.
     """
 
-    def __init__(self, buffer: bytes, starts: Positions) -> None:
+    def __init__(self, buffer: bytes, starts: Positions, *, ascii_only: bool) -> None:
         self._bytes = np.frombuffer(buffer, np.uint8)
+        self._above_before: Positions | None = None
+        if ascii_only:
+            self._above_before = np.zeros(len(buffer) + 1, np.int64)
+            np.cumsum(self._bytes > _LAST_ASCII, out=self._above_before[1:])
         words = len(buffer) - 7
         self._words = np.ndarray((words,), np.dtype("<u8"), buffer, strides=(1,))
         self._last_word = words - 1
         self.at = starts
         self.is_plain = np.ones(len(starts), np.bool_)
         self._steps: dict[Kind, Callable[[Positions], Step]] = {
-            Kind.STRING: self._sized,
+            Kind.STRING: self._text,
             Kind.BYTES: self._sized,
             Kind.LONG: self._long,
             Kind.TIME: self._long,
@@ -120,7 +125,7 @@ class _Scan:
         left *= self.is_plain
         closes = left > 0
         while (rows := np.flatnonzero(left)).size:
-            width, is_plain = self._sized(self.at[rows])
+            width, is_plain = self._text(self.at[rows])
             self.is_plain[rows] &= is_plain
             self.at[rows] += width
             left[rows] -= 1
@@ -157,6 +162,13 @@ class _Scan:
             length |= np.where(width > n, group << np.uint64(7 * n), 0).astype(np.uint64)
         is_plain &= (width <= _INT_BYTES) & ((length & _ONE) == 0)
         return width + (length >> _ONE).astype(np.int64), is_plain
+
+    def _text(self, at: Positions) -> Step:
+        width, is_plain = self._sized(at)
+        if self._above_before is not None:
+            begin, end = (self._above_before.take(edge, mode="clip") for edge in (at, at + width))
+            is_plain = is_plain & (begin == end)
+        return width, is_plain
 
     def _decimal(self, at: Positions) -> Step:
         first = self._byte(at)

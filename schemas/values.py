@@ -14,6 +14,9 @@ from schemas.wire import Undecodable, Unencodable
 
 Convert = Callable[[Any], Any]
 
+YEARS_US = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Microseconds since 1970 that are within years 1 to 9999, as Python's times are."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EXACT = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact, InvalidOperation])
