@@ -42,8 +42,8 @@ class Bars:
         for row, reason, detail in decoded.bad:
             self._out.dead_letter(block, row, reason, detail)
         late = self._core.fold(decoded.frame)
-        self._out.late([tick for tick in late if tick["tick_offset"] > self._late_through],
-                       self._core.partition)  # fmt: skip
+        new = [tick.record for tick in late if tick.offset > self._late_through]
+        self._out.late(new, self._core.partition)
 
     def emit(self) -> None:
         """Publish every bar that changed."""

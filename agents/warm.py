@@ -15,6 +15,15 @@ from app.errors import StoreRejected
 from app.metrics import Metrics
 from app.outlets import Outlets
 
+DAY_S = 86_400.0
+
+
+async def keep_house(store: WarmStore, metrics: Metrics) -> None:
+    """Make the coming days' partitions and drop what is too old, daily."""
+    while True:
+        await persist(store.maintain, "postgres", metrics)
+        await asyncio.sleep(DAY_S)
+
 
 class _Warm(Stateless):
     """One partition of one topic."""
@@ -61,8 +70,10 @@ class WarmTicks(_Warm):
                 return
             self._out.dead_letter(block, start, "store_rejected", str(error))
             none = frame.clear()
-            await asyncio.to_thread(
-                self._store.apply_ticks, self._topic, self._partition, first, last, none
+            await persist(
+                lambda: self._store.apply_ticks(self._topic, self._partition, first, last, none),
+                "postgres",
+                self._metrics,
             )
 
 
@@ -95,6 +106,8 @@ class WarmBars(_Warm):
                 await self._store_rows(block, bars, half, stop)
                 return
             self._out.dead_letter(block, start, "store_rejected", str(error))
-            await asyncio.to_thread(
-                self._store.apply_bars, self._topic, self._partition, first, last, []
+            await persist(
+                lambda: self._store.apply_bars(self._topic, self._partition, first, last, []),
+                "postgres",
+                self._metrics,
             )

@@ -17,13 +17,12 @@ from agents.bars import Bars
 from agents.hot import HotRecords, HotTicks
 from agents.normalize import Normalize
 from agents.quotes import Quotes
-from agents.warm import WarmBars, WarmTicks
+from agents.warm import WarmBars, WarmTicks, keep_house
 from app import topics
 from app.domain.builder import BarBuilder
 from app.domain.normalize import Normalizer, Rules
 from app.domain.quotes import QuoteBook
 from app.domain.symbols import canonical
-from app.domain.timeframes import ladder
 from app.engine.block import Reading
 from app.engine.engine import Cadence, Engine
 from app.engine.publisher import Publisher
@@ -36,9 +35,8 @@ from app.settings import Settings
 from app.tail import Tail
 from app.topics import Topic
 from connectors.hot_redis import RedisHotStore
-from connectors.registry import open_registry
 from connectors.warm_postgres import PostgresWarmStore
-from schemas.registry import Registry
+from schemas.registry import Registry, built_in
 
 Role = Literal["compute", "hot", "warm"]
 ROLES: tuple[Role, ...] = ("compute", "hot", "warm")
@@ -80,7 +78,7 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     """
     metrics = Metrics(role)
     metrics.serve(settings.metrics_port)
-    registry = open_registry(settings.schema_registry_url)
+    registry = registry_of(settings)
     client = settings.kafka_client_config()
     app = faust_app(role, settings)
     publisher = Publisher(client)
@@ -96,15 +94,24 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
         partitions=settings.partitions, prefix=settings.topic_prefix,
     )  # fmt: skip
     tail = Tail(client, registry, settings.topic_prefix)
-    _WIRING[role](Parts(settings, engine, outlets, tail, metrics), registry)
+    _WIRING[role](Parts(settings, engine, outlets, tail, metrics))
     engine.start_pulse()
     return app
+
+
+def registry_of(settings: Settings) -> Registry:
+    """Return the registry that the settings name, the one built in where they name none."""
+    if not settings.schema_registry_url:
+        return built_in()
+    from connectors.registry import HttpRegistry  # noqa: PLC0415
+
+    return HttpRegistry(settings.schema_registry_url)
 
 
 def faust_app(role: Role, settings: Settings) -> BlockApp:
     """Return the Faust app of a role, without agents."""
     return BlockApp(
-        f"{settings.topic_prefix}{settings.group}-{role}",
+        settings.group_of(role),
         broker=[f"kafka://{host}" for host in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=settings.faust_credentials(),
         store="memory://",
@@ -126,13 +133,9 @@ def faust_app(role: Role, settings: Settings) -> BlockApp:
     )
 
 
-def _compute(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
+def _compute(parts: Parts) -> None:
     settings = parts.settings
-    rungs = ladder(
-        settings.timeframes,
-        {name: round(settings.grace_s(name) * 1e6) for name in settings.timeframes},
-        round(settings.revise_for_s * 1e6),
-    )
+    rungs = settings.ladder()
     rules = Rules(
         partition_of=partial(partition_of, partitions=settings.partitions),
         canonical=lambda venue, symbol: canonical(symbol, venue),
@@ -155,8 +158,11 @@ def _compute(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
     parts.add("quotes", topics.TICKS, lambda p: Quotes(QuoteBook(p), outlets), stateful=False)
 
 
-def _hot(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
-    store, metrics = RedisHotStore(parts.settings.redis_url), parts.metrics
+def _hot(parts: Parts) -> None:
+    store, metrics = (
+        RedisHotStore(parts.settings.redis_url, prefix=f"{parts.settings.topic_prefix}tl"),
+        parts.metrics,
+    )
     keep = parts.settings.hot_ticks
     parts.add("hot-ticks", topics.TICKS, lambda _: HotTicks(store, keep, metrics), stateful=False)
     for name, topic, put in (
@@ -171,8 +177,9 @@ def _records(put: Callable[..., int], parts: Parts, _partition: int) -> HotRecor
     return HotRecords(put, parts.outlets, parts.metrics)
 
 
-def _warm(parts: Parts, registry: Registry) -> None:  # noqa: ARG001
+def _warm(parts: Parts) -> None:
     store = PostgresWarmStore(parts.settings.postgres_url)
+    parts.engine.app.task(partial(keep_house, store, parts.metrics))
     for name, topic, kind in (
         ("warm-ticks", topics.TICKS, WarmTicks),
         ("warm-bars", topics.BARS, WarmBars),
@@ -191,7 +198,7 @@ def _warm_stage(
     return kind(topic, partition, store, parts.outlets, parts.metrics)
 
 
-_WIRING: dict[Role, Callable[[Parts, Registry], None]] = {
+_WIRING: dict[Role, Callable[[Parts], None]] = {
     "compute": _compute,
     "hot": _hot,
     "warm": _warm,

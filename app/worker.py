@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,9 +17,11 @@ import structlog
 from faust import Worker
 
 from app import settings as configuration
-from app.compose import ROLES, Role, worker
+from app.compose import READS, ROLES, Role, worker
 from app.errors import ConfigError
 from app.logs import configure
+from app.settings import Settings
+from connectors.kafka_admin import KafkaAdmin
 
 STOP_WITHIN_S = 20.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
@@ -38,11 +41,28 @@ def run(role: Role) -> None:
     for folder in (mark.parent, settings.home / "state"):
         folder.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
-    app = worker(role, settings, on_ready=lambda: mark.write_text(f"{time.time():.3f}\n"))
+    _require_topics(role, settings)
+    app = worker(role, settings, on_ready=partial(_mark, mark))
     try:
         Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
     finally:
         mark.unlink(missing_ok=True)
+
+
+def _mark(file: Path) -> None:
+    file.write_text(f"{time.time():.3f}\n")
+
+
+def _require_topics(role: Role, settings: Settings) -> None:
+    """Refuse to start where Faust would wait without a word."""
+    found = KafkaAdmin(settings.kafka_client_config()).partitions()
+    faults = [
+        f"topic {name} must have {settings.partitions} partitions, had {found.get(name, 0)}"
+        for name in map(settings.topic, READS[role])
+        if found.get(name) != settings.partitions
+    ]
+    if faults:
+        raise ConfigError("\n".join([*faults, "run `tapeline topics apply`"]))
 
 
 class Supervisor:

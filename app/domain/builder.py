@@ -8,6 +8,7 @@ partition: a record at or below `offset` is already in every bar and is not fold
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
+from typing import NamedTuple
 
 import polars as pl
 
@@ -17,6 +18,13 @@ from app.domain.timeframes import Ladder
 
 Record = dict[str, object]
 STATE_VERSION = 1
+
+
+class Late(NamedTuple):
+    """A trade that came after its base bar was final: its offset, and it as late_tick.avsc."""
+
+    offset: int
+    record: Record
 
 
 class BarBuilder:
@@ -40,7 +48,7 @@ class BarBuilder:
         self._touched: set[tuple[str, str]] = set()
         self._unsaved: set[tuple[str, str]] = set()
 
-    def fold(self, ticks: pl.DataFrame) -> list[Record]:
+    def fold(self, ticks: pl.DataFrame) -> list[Late]:
         """Fold one block of accepted ticks.
 
         Args:
@@ -48,7 +56,7 @@ class BarBuilder:
                 are passed over.
 
         Returns:
-            Trades that came after their base bar was final, in order, as late_tick.avsc.
+            Trades that came after their base bar was final, in order.
         """
         ticks = self._unseen(ticks)
         if ticks.is_empty():
@@ -182,14 +190,14 @@ class BarBuilder:
             for (venue, symbol), stream_us in ends.items():
                 self._of(venue, symbol).advance(stream_us)
 
-    def _revise(self, row: Record) -> Record:
+    def _revise(self, row: Record) -> Late:
         venue, symbol, stream_us = row["venue"], row["symbol"], row["stream_us"]
         assert isinstance(venue, str) and isinstance(symbol, str) and isinstance(stream_us, int)  # noqa: PT018, S101
         [(_, _, part)] = partials(
             pl.DataFrame([row], schema=_TRADE), self.ladder.base.timeframe.width_us
         )
         revised = self._of(venue, symbol).revise(part, stream_us)
-        return {
+        record = {
             **{k: row[k] for k in _LATE_FIELDS},
             "open_time": instant(part.open_us),
             "stream_time": instant(stream_us),
@@ -197,6 +205,7 @@ class BarBuilder:
             "source_partition": self.partition,
             "tick_offset": row["offset"],
         }
+        return Late(part.last_offset, record)
 
     def _of(self, venue: str, symbol: str) -> Series:
         key = venue, symbol
@@ -209,7 +218,7 @@ class BarBuilder:
 
 
 _LATE_FIELDS = ("symbol", "venue", "event_time", "sequence", "trade_id", "price", "size")
-_TRADE = {
+_TRADE: dict[str, pl.DataType | type[pl.DataType]] = {
     "venue": pl.String,
     "symbol": pl.String,
     "event_time": pl.Datetime("us", "UTC"),

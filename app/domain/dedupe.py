@@ -91,4 +91,4 @@ def _contains(ordered: Hashes, wanted: Hashes) -> npt.NDArray[np.bool_]:
         return np.zeros(len(wanted), np.bool_)
     at = np.searchsorted(ordered, wanted)
     at[at == len(ordered)] = 0
-    return ordered[at] == wanted
+    return np.asarray(ordered[at] == wanted, np.bool_)

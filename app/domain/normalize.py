@@ -160,9 +160,11 @@ class Normalizer:
             symbol, _, venue = key.rpartition("@")
             stream_us, last_price, high, high_us, low, gaps = fields
             ledger = IdLedger(high, high_us, low)
-            for *head, missing, repaired_us, repaired_by in gaps:
-                ranges = [(low, up) for low, up in missing]
-                ledger.gaps.append(Gap(*head, ranges, repaired_us, repaired_by))
+            for from_id, to_id, after_us, before_us, found_us, detected_us, missing, *_ in gaps:
+                ranges = [(first, last) for first, last in missing]
+                ledger.gaps.append(
+                    Gap(from_id, to_id, after_us, before_us, found_us, detected_us, ranges)
+                )
             self._series[venue, symbol] = Series(stream_us, last_price, ledger)
 
     def _of(self, venue: str, symbol: str) -> Series:
@@ -248,7 +250,7 @@ class Normalizer:
         bits = crossed.cast(pl.Int32) * Quality.CROSSED.value
         if not suspects:
             return ticks.select(quality=bits)["quality"]
-        before = pl.DataFrame(
+        states = pl.DataFrame(
             known,
             schema={"venue": pl.String, "symbol": pl.String, "was_us": pl.Int64, "was": pl.Float64},
             orient="row",
@@ -263,7 +265,7 @@ class Normalizer:
             (Quality.STALE, reference - at > self.rules.stale_after_us),
         ):
             bits = bits + when.fill_null(value=False).cast(pl.Int32) * flag.value
-        joined = ticks.join(before, on=SERIES, how="left", maintain_order="left")
+        joined = ticks.join(states, on=SERIES, how="left", maintain_order="left")
         return joined.select(quality=bits)["quality"]
 
     def _gaps(self, ticks: pl.DataFrame) -> list[dict[str, object]]:
@@ -325,4 +327,5 @@ def _spread(cheapest: float, dearest: float, before: float | None) -> float:
 def _count(quality: pl.Series) -> dict[str, int]:
     if not (quality != 0).any():
         return {}
-    return {flag.name or "": n for flag in Quality if (n := ((quality & flag.value) != 0).sum())}
+    counts = {flag.name or "": int(((quality & flag.value) != 0).sum()) for flag in Quality}
+    return {name: count for name, count in counts.items() if count}

@@ -179,6 +179,10 @@ class WarmStore(Protocol):
         """
         ...
 
+    def maintain(self) -> object:
+        """Make room for the coming days and drop what is too old; safe to call at any time."""
+        ...
+
     def positions(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """Return the next offset of each (topic, partition) that was ever applied."""
         ...

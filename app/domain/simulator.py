@@ -17,7 +17,7 @@ KNOWN = (
     "BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "ADA/USD", "DOGE/USD", "LTC/USD", "DOT/USD",
     "LINK/USD", "AVAX/USD", "EUR/USD", "GBP/USD", "AUD/USD", "NZD/USD", "XAU/USD", "XAG/USD",
 )  # fmt: skip
-POISONS = ("no record", "cut short", "too long", "unknown schema", "bad price")
+POISONS = ("no record", "cut short", "too long", "unknown schema", "bad venue")
 """Kinds of poison by their number in the column `poison`, from 1; 0 is none."""
 QUOTES_IN = 4
 """One tick in so many is a quote."""

@@ -37,8 +37,8 @@ def records(partition: int, number: int, rows: list[Row]) -> Iterator[tuple[byte
     for n, chunk in enumerate(chunks):
         value = json.dumps({"number": number, "of": len(chunks), "rows": chunk})
         yield row_key(partition, f"{JOURNAL}{n}"), value.encode()
-    for key, value in rows:
-        yield row_key(partition, key), None if value is None else value.encode()
+    for key, row in rows:
+        yield row_key(partition, key), None if row is None else row.encode()
 
 
 def restored(partition: int, table: Mapping[bytes, bytes]) -> tuple[int, dict[str, str]]:

@@ -69,9 +69,14 @@ def test_a_late_trade_revises_its_bar_and_every_final_bar_above() -> None:
     bars.emit()
     late = bars.fold(block(tick("10:00:20", "8", trade_id="x"), first_offset=2))
 
-    assert seen(late, "trade_id", "open_time", "stream_time", "revised", "tick_offset") == [
-        ("x", at("10:00:00"), at("10:06:00"), True, 2)
-    ]
+    assert seen(
+        [tick.record for tick in late],
+        "trade_id",
+        "open_time",
+        "stream_time",
+        "revised",
+        "tick_offset",
+    ) == [("x", at("10:00:00"), at("10:06:00"), True, 2)]
     emitted = bars.emit()
     for timeframe in ("M1", "M5"):
         assert seen(of(emitted, timeframe), "revision", "reason", "high", "close", "late") == [
@@ -86,7 +91,7 @@ def test_a_trade_beyond_revise_for_is_recorded_alone() -> None:
     bars.emit()
     late = bars.fold(block(tick("10:00:20", "8"), first_offset=2))
 
-    assert seen(late, "revised") == [(False,)]
+    assert seen([tick.record for tick in late], "revised") == [(False,)]
     assert bars.emit() == []
 
 
