@@ -159,9 +159,9 @@ def _varint(numbers: Numbers) -> _Piece:
         left = left >> np.uint64(7)
 
     def byte(k: int, rows: Numbers) -> Bytes:
-        group = (shifted[rows] >> np.uint64(7 * k)).astype(np.uint8) & _SEVEN_BITS
+        group = (shifted[rows] >> np.uint64(7 * k)).astype(np.uint8) & np.uint8(_SEVEN_BITS)
         more = np.where(sizes[rows] > k + 1, _MORE, 0).astype(np.uint8)
-        both: Bytes = group | more
+        both: Bytes = (group | more).astype(np.uint8)
         return both
 
     return _Piece(sizes, byte)
