@@ -35,8 +35,8 @@ from app.settings import Settings
 from app.tail import Tail
 from app.topics import Topic
 from connectors.hot_redis import RedisHotStore
+from connectors.registry import open_registry
 from connectors.warm_postgres import PostgresWarmStore
-from schemas.registry import Registry, built_in
 
 Role = Literal["compute", "hot", "warm"]
 ROLES: tuple[Role, ...] = ("compute", "hot", "warm")
@@ -78,7 +78,7 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     """
     metrics = Metrics(role)
     metrics.serve(settings.metrics_port)
-    registry = registry_of(settings)
+    registry = open_registry(settings.schema_registry_url)
     client = settings.kafka_client_config()
     app = faust_app(role, settings)
     publisher = Publisher(client)
@@ -97,15 +97,6 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     _WIRING[role](Parts(settings, engine, outlets, tail, metrics))
     engine.start_pulse()
     return app
-
-
-def registry_of(settings: Settings) -> Registry:
-    """Return the registry that the settings name, the one built in where they name none."""
-    if not settings.schema_registry_url:
-        return built_in()
-    from connectors.registry import HttpRegistry  # noqa: PLC0415
-
-    return HttpRegistry(settings.schema_registry_url)
 
 
 def faust_app(role: Role, settings: Settings) -> BlockApp:
@@ -160,7 +151,7 @@ def _compute(parts: Parts) -> None:
 
 def _hot(parts: Parts) -> None:
     store, metrics = (
-        RedisHotStore(parts.settings.redis_url, prefix=f"{parts.settings.topic_prefix}tl"),
+        RedisHotStore(parts.settings.redis_url, prefix=parts.settings.redis_prefix),
         parts.metrics,
     )
     keep = parts.settings.hot_ticks

@@ -148,6 +148,11 @@ class Settings(BaseSettings):
         """Return the timeframes as the bar builder wants them."""
         return _ladder(self.timeframes, self.grace, self.revise_for_s)
 
+    @property
+    def redis_prefix(self) -> str:
+        """First part of every key and channel in the hot store."""
+        return f"{self.topic_prefix}tl"
+
     def topic(self, topic: Topic) -> str:
         """Return the topic's name on the broker."""
         return self.topic_prefix + topic.name

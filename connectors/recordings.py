@@ -33,7 +33,7 @@ def ticks(**columns: pl.Series | pl.Expr) -> pl.DataFrame:
     Args:
         columns: At least venue, symbol, event_time, price and size.
     """
-    given = pl.select(**columns)
+    given = pl.DataFrame().with_columns(**columns)
     event_time = given["event_time"]
     defaults: dict[str, pl.Expr] = {
         "venue": pl.lit(""),
