@@ -33,7 +33,10 @@ def ticks(**columns: pl.Series | pl.Expr) -> pl.DataFrame:
     Args:
         columns: At least venue, symbol, event_time, price and size.
     """
-    given = pl.DataFrame().with_columns(**columns)
+    given = pl.select(
+        (pl.lit(value) if isinstance(value, pl.Series) else value).alias(name)
+        for name, value in columns.items()
+    )
     event_time = given["event_time"]
     defaults: dict[str, pl.Expr] = {
         "venue": pl.lit(""),
