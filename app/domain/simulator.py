@@ -11,7 +11,7 @@ from decimal import Decimal
 import polars as pl
 
 VENUE = "SIM"
-BLOCK = 20_000
+BLOCK = 50_000
 """Ticks made at once; jitter and duplicates stay within a block."""
 KNOWN = (
     "BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "ADA/USD", "DOGE/USD", "LTC/USD", "DOT/USD",
