@@ -126,7 +126,7 @@ def _values(column: pl.Series, field: Field, path: str) -> Iterator[_Piece]:  # 
         case Kind.STRINGS:
             yield from _strings(column, path)
         case Kind.DOUBLE:
-            doubles = column.fill_null(0).to_numpy().astype("<f8").view(np.uint8)
+            doubles = column.drop_nulls().to_numpy().astype("<f8").view(np.uint8)
             yield _Piece(np.full(len(column), 8), None, doubles)
         case Kind.BOOLEAN:
             yield _bytes(column.fill_null(value=False).to_numpy().astype(np.uint8))
