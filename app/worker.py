@@ -44,7 +44,7 @@ def run(role: Role) -> None:
     _require_topics(role, settings)
     app = worker(role, settings, on_ready=partial(_mark, mark))
     try:
-        Worker(app, loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+        Worker(app, loglevel="WARN", quiet=True, redirect_stdouts=False).execute_from_commandline()
     finally:
         mark.unlink(missing_ok=True)
 

@@ -43,6 +43,7 @@ class Block:
         keys: Kafka keys, only for topics whose keys are checked; else empty.
         offsets: Kafka offsets, increasing.
         append_us: Kafka's append time of the last record, µs.
+        epoch: The source's assignment it was read under; a block of an earlier one is stale.
         reading: How `values` are read.
     """
 
@@ -53,6 +54,7 @@ class Block:
     offsets: list[int]
     append_us: int
     reading: Reading
+    epoch: int = 0
     _decoded: Decoded | None = field(default=None, repr=False)
     _records: Records | None = field(default=None, repr=False)
 
@@ -110,4 +112,5 @@ class Block:
             self.offsets[at:],
             self.append_us,
             self.reading,
+            self.epoch,
         )

@@ -25,6 +25,9 @@ from app.topics import TopicPartition
 
 _log = structlog.get_logger(__name__)
 
+LEAVE_WITHIN_S = 2.0
+"""How long a block in work may hold up a rebalance or a stop."""
+
 EXIT_SOFTWARE = 70
 """Exit status when an invariant broke or a cap was passed: nothing acked, a restart replays."""
 
@@ -86,6 +89,8 @@ class Engine:
         self._cadence = cadence
         self._metrics = metrics
         self._on_ready = on_ready
+        self._leaving = False
+        self._applying: asyncio.Future[None] | None = None
         self._agents: list[Agent] = []
         self._quiet = asyncio.Lock()
         self._emitted_at = 0.0
@@ -143,13 +148,23 @@ class Engine:
             "partitions assigned", partitions={f"{t}[{p}]": o for (t, p), o in starts.items()}
         )
         self._metrics.ready(partitions=len(starts))
+        self._leaving = False
         self._on_ready()
         return starts
 
     async def leave(self) -> None:
         """Checkpoint, then forget all partitions."""
-        if any(agent.stages for agent in self._agents):
+        if not any(agent.stages for agent in self._agents):
+            return
+        self._leaving = True
+        if self._applying is not None and not self._applying.done():
+            # A store may be away for minutes; what is not applied is read again elsewhere.
+            await asyncio.wait([self._applying], timeout=LEAVE_WITHIN_S)
+            self._applying.cancel()
+        try:
             await self._checkpoint()
+        except Exception as error:  # noqa: BLE001 - the engine's boundary
+            self.fail(error)
         for agent in self._agents:
             agent.stages.clear()
         _log.info("partitions released")
@@ -167,7 +182,7 @@ class Engine:
 
     async def _work(self, agent: Agent, block: Block) -> None:
         stage = agent.stages.get(block.partition)
-        if stage is None:
+        if stage is None or block.epoch != self.source.epoch:
             return  # revoked while it waited: whoever owns the partition reads it again
         fresh = block.after(stage.offset)
         if fresh is None:
@@ -175,11 +190,15 @@ class Engine:
         try:
             async with self._quiet:
                 began = time.perf_counter()
-                await stage.apply(fresh)
+                self._applying = asyncio.ensure_future(stage.apply(fresh))
+                await self._applying
                 stage.offset = fresh.last_offset
                 self._metrics.block(agent.name, len(fresh), time.perf_counter() - began)
                 if time.monotonic() - self._emitted_at >= self._cadence.emit_every_s:
                     self._emit()
+        except asyncio.CancelledError:
+            if not self._leaving:
+                raise
         except Exception as error:  # noqa: BLE001 - the engine's boundary
             self._die(error, "block failed", agent=agent.name, partition=block.partition)
 
@@ -255,6 +274,10 @@ class Engine:
             elif now - since > self._cadence.stuck_after_s:
                 stuck = f"{tp.topic}[{tp.partition}] stands at {at} of {end}"
                 self._die(RuntimeError(stuck), "no progress")
+
+    def fail(self, error: BaseException) -> None:
+        """End the process, nothing acked."""
+        self._die(error, "worker failed")
 
     def _die(self, error: BaseException, event: str, **where: object) -> None:
         """Exit at once: a Faust agent that raises would ack what it did not do."""

@@ -44,6 +44,9 @@ class Source:
         client: librdkafka settings that reach the broker.
         readings: How each topic's values are read, by topic name.
         keyed: Topics whose keys are wanted.
+
+    Attributes:
+        epoch: Counts assignments.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Source:
         self._keyed = keyed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="blocks")
         self._next: dict[TopicPartition, int] = {}
+        self.epoch = 0
         self._consumer = Consumer(
             {
                 **client,
@@ -93,6 +97,7 @@ class Source:
 
     def _assign(self, positions: dict[TopicPartition, int]) -> None:
         self._next = positions
+        self.epoch += 1
         self._consumer.assign(
             [
                 Position(*tp, OFFSET_BEGINNING if offset < 0 else offset)
@@ -133,7 +138,9 @@ class Source:
         keys = [m.key() for m in messages] if topic in self._keyed else []
         values = [m.value() for m in messages]
         append_us = messages[-1].timestamp()[1] * 1000
-        return Block(topic, partition, values, keys, offsets, append_us, self._readings[topic])
+        return Block(
+            topic, partition, values, keys, offsets, append_us, self._readings[topic], self.epoch
+        )
 
 
 def _by_partition(messages: list[Message]) -> list[list[Message]]:

@@ -26,6 +26,7 @@ from faust.types import TP, ConsumerMessage, Message
 
 from app.engine.block import Block
 from app.engine.source import Source
+from app.errors import TapelineError
 from app.topics import TopicPartition
 
 IN_FLIGHT = 8
@@ -50,6 +51,9 @@ class Flow(Protocol):
 
     async def leave(self) -> None:
         """Checkpoint and forget all partitions; they may now go elsewhere."""
+
+    def fail(self, error: BaseException) -> None:
+        """End the process, nothing acked."""
 
 
 class BlockApp(faust.App):  # type: ignore[misc]  # Faust is untyped
@@ -106,7 +110,11 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         pending = self._pending or self._flow.source.fetch()
         # Asked for before the last one is worked on: fetch and decode overlap the agents.
         self._pending = None
-        blocks = await asyncio.wrap_future(pending)
+        try:
+            blocks = await asyncio.wrap_future(pending)
+        except TapelineError as error:
+            self._flow.fail(error)
+            raise
         if not self._ready or self.app.consumer_generation_id != generation:
             return
         self._pending = self._flow.source.fetch()
@@ -132,7 +140,8 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
             if not message.acked:
                 message.acked = True
                 self._unacked_messages.discard(message)
-                self._slots.release()
+                if message.value.epoch == self._flow.source.epoch:
+                    self._slots.release()
             return True
         return bool(super().ack(message))
 
@@ -169,6 +178,12 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
     @staticmethod
     async def _pause(consumer: AIOKafkaConsumer, tps: list[KafkaPartition]) -> None:
         consumer.pause(*tps)
+
+    async def on_stop(self) -> None:
+        """Checkpoint before the group is left."""
+        self._ready = False
+        await self._flow.leave()
+        await super().on_stop()
 
     async def commit_positions(self, positions: Mapping[TopicPartition, int]) -> bool:
         """Commit next offsets to read; False when the group has moved on meanwhile."""
