@@ -41,8 +41,14 @@ def stamp(
     low = _low_groups()
     high = {at: _varint(at) for at in {offset >> _LOW_BITS for offset in raw_offsets}}
     return [
-        value[:-2] + flags[quality] + low[offset & _LOW] + high[offset >> _LOW_BITS]
-        if value is not None and offset > _LOW and value[-2:] == _UNSET and value[:5] == current
+        value[:-2]
+        + flags[quality]
+        + (
+            low[offset & _LOW] + high[offset >> _LOW_BITS]
+            if offset > _LOW
+            else _varint(offset << 1)
+        )
+        if value is not None and value[-2:] == _UNSET and value[:5] == current
         else _rewritten(value, quality, offset, codec)
         for value, quality, offset in zip(values, qualities, raw_offsets, strict=True)
     ]
