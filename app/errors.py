@@ -7,6 +7,7 @@
     ├── RegistryError
     │   ├── RegistryUnavailable   no answer now              → wait, retry
     │   └── UnknownSchema         the id is not registered   → dead letters
+    ├── FeedUnavailable       a venue does not answer        → reconnect, later
     ├── BrokerUnavailable     Kafka cannot answer now        → wait, retry, then exit without acking
     ├── DeliveryFailed        Kafka refused what we produced → exit without acking
     └── StoreError
@@ -52,6 +53,10 @@ class RegistryUnavailable(RegistryError):
 
 class UnknownSchema(RegistryError):
     """The registry has no schema of that id."""
+
+
+class FeedUnavailable(TapelineError):
+    """A live feed has no connection, or was refused."""
 
 
 class BrokerUnavailable(TapelineError):

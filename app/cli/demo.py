@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -23,8 +23,9 @@ from app.cli.terminal import console, line, note, plain
 from app.cli.top import READS
 from app.cli.topics import kafka_admin
 from app.domain.simulator import VENUE, Market, feed
-from app.errors import TapelineError
+from app.errors import ConfigError, FeedUnavailable, InvalidTick, TapelineError
 from app.settings import Settings, load
+from connectors.feeds import FEEDS
 from connectors.hot_redis import RedisHotStore
 from connectors.recordings import XRP_ETH
 
@@ -35,6 +36,7 @@ STEP = 100
 """Ticks between two looks at the clock."""
 CATCH_UP_S = 120.0
 SHOWN_BARS = 12
+RECONNECT_S = 5.0
 COLUMNS = ("open_time", "open", "high", "low", "close", "volume", "trades", "revision", "reason")
 
 
@@ -55,6 +57,8 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Play, check, end.")] = False,  # noqa: FBT002
     rate: Annotated[float, typer.Option(min=1, help="Ticks a second.")] = 2_500,
     simulate: Annotated[bool, typer.Option("--simulate", help="No recording.")] = False,  # noqa: FBT002
+    live: Annotated[str, typer.Option(help="A public feed, until Ctrl-C: kraken.")] = "",
+    symbols: Annotated[str, typer.Option(help="Of the live feed.")] = "BTC/USD,ETH/USD",
 ) -> None:
     """Start all that is needed, play recorded ticks, show their bars forming, check every bar.
 
@@ -62,8 +66,13 @@ def demo(
     that were played. Without --once, and on a terminal, a simulated market goes on until Ctrl-C.
     The servers and workers are left running: `tapeline down` stops them.
     """
+    if live and live not in FEEDS:
+        raise ConfigError(f"--live must be one of {', '.join(FEEDS)}, was {live!r}")
     up.start(os.environ, "all")
     settings = load()
+    if live:
+        follow(settings, live, symbols.split(","))
+        return
     stream = simulated() if simulate else recorded() or simulated()
     note(f"playing {len(stream.ticks):,} ticks: {stream.title}")
     with shown(settings, stream) as look:
@@ -179,6 +188,30 @@ def go_on(settings: Settings) -> None:
                 play(settings, renamed, 100, look)
     except KeyboardInterrupt:
         note("ended; servers and workers go on")
+
+
+def follow(settings: Settings, feed_name: str, symbols: list[str]) -> None:
+    """Publish a public feed's trades until Ctrl-C, connecting again when it breaks."""
+    stream = Stream(feed_name, symbols[0], feed_name.upper(), pl.DataFrame())
+    sent = 0
+    with (
+        suppress(KeyboardInterrupt),
+        tick_producer(settings) as producer,
+        shown(settings, stream) as look,
+    ):
+        while True:
+            try:
+                for rows in FEEDS[feed_name](symbols):
+                    for row in rows:
+                        try:
+                            producer.send(row)
+                            sent += 1
+                        except InvalidTick as error:
+                            note(f"{feed_name}: {error}")
+                    look.refresh(sent)
+            except FeedUnavailable as error:
+                note(f"{error}; again in {RECONNECT_S:.0f} s")
+                time.sleep(RECONNECT_S)
 
 
 class Look:
