@@ -22,6 +22,9 @@ POLL_S = 0.05
 LOG_LINES = 15
 MODULE = "app.worker"
 
+# Held, because an interpreter warns of children it forgets while they run, which is the point.
+_children: list[subprocess.Popen[bytes]] = []
+
 
 class WorkerFailed(TapelineError):
     """A worker ended, or was not ready in time; the message ends with its log's last lines."""
@@ -84,6 +87,7 @@ class Background:
                 env={**env, "PYTHONPATH": _path_with_root(env)},
                 start_new_session=True,
             )
+        _children.append(child)
         record = {"pid": child.pid, "identity": _identity(child.pid)}
         self.pidfile.write_text(json.dumps(record))
         return self._await_ready(child.pid, ready_within_s, begin, lambda: child.poll() is not None)

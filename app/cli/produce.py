@@ -141,7 +141,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     path = Path(file)
-    if not path.is_file() or not os.access(path, os.R_OK):
+    if path.is_dir() or not os.access(path, os.R_OK):
         raise ConfigError(f"FILE must be a file that can be read, or -, was {file!r}")
     with path.open("rb") as stream:
         yield stream
