@@ -15,7 +15,7 @@ MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _MORE_THAN_ZERO = "must be a duration > 0, such as 500ms, 30s or 6h"
 
 
-class Broken(ValueError):  # noqa: N818 - reads as a fact
+class Broken(ValueError):
     """A value that keeps no rule; the message is the rule, such as ``must be true or false``."""
 
 
