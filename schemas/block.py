@@ -1,37 +1,32 @@
 """Many framed records to columns at once, none of them shifted by a bad neighbour.
 
     values ─► joined behind one Avro container header ─► scan: which are plain?
-        all plain: polars reads the container
-        else:      the others go record by record: refused, or written again in plain form;
-                   then polars reads those and the plain ones
+        plain:  polars reads them, all of one writer's schema together
+        others: record by record; refused, or written again in plain form and read with the rest
 
 Polars decodes a container twenty times as fast as fastavro its records, but would run on over a
 wrong length into the next record, or panic: so it sees only what the scan found to be whole.
 """
 
-from collections.abc import Sequence
-from functools import cache, lru_cache
-from io import BytesIO
-from json import dumps
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from schemas.layout import Kind, layout
 from schemas.pack import encode
+from schemas.reading import Joined, Reading, reading
 from schemas.record import RecordCodec
 from schemas.registry import Registry
 from schemas.scan import Marks, Positions, plain
-from schemas.wire import MAX_BYTES, PREFIX_BYTES, Undecodable, prefix
+from schemas.wire import MAX_BYTES, PREFIX_BYTES, Undecodable
 
 __all__ = ["Bad", "Decoded", "decode", "encode"]
 
 ROW = "row"
-_FRAME = "_frame"
-_PREFIX_MASK = np.uint64((1 << 8 * PREFIX_BYTES) - 1)
-_SYNC = b"tapeline-records"
-"""What ends a container's block; also what `schemas.scan` needs behind the last record."""
+_NO_ID = -1
+_LAST_ID = (1 << 32) - 1
 
 
 class Bad(NamedTuple):
@@ -71,119 +66,97 @@ def decode(values: Sequence[bytes | None], name: str, registry: Registry) -> Dec
             is passed on: nothing is lost, the block can be decoded again.
     """
     codec = _codec(name, registry)  # type: ignore[arg-type]  # hashed by identity
-    held: Sequence[bytes] = [value or b"" for value in values]
-    container, starts, ends = _joined(held, name)
-    is_plain = _plain(container, starts, ends, codec)
-    if is_plain.all():
-        frame = _read(container, name)
+    held = [value or b"" for value in values]
+    current = _reading(codec, codec.schema_id)
+    if current is None:
+        raise AssertionError(f"{name} must be readable in columns")
+    joined = current.join(held)
+    ids = _ids(joined)
+    if (ids == codec.schema_id).all() and _plain(joined, current).all():
+        frame = current.read(joined.container)
         if frame is not None:
             return Decoded(_numbered(frame, np.arange(len(held))), [])
-    good, bad = _judged(held, codec, is_plain)
-    frame = _read(_joined(list(good.values()), name)[0], name)
+    parts = list(_parts(held, joined, ids, codec))
+    is_doubtful = np.ones(len(held), np.bool_)
+    for _, rows in parts:
+        is_doubtful[rows] = False
+    rewritten, bad = _judged(held, np.flatnonzero(is_doubtful), codec)
+    frame = current.read(current.join(list(rewritten.values())).container)
     if frame is None:
-        # The scan leaves texts to polars, which refused the block for one of them.
-        good, bad = _judged(held, codec, _plain(container, starts, ends, codec, ascii_only=True))
-        frame = _read(_joined(list(good.values()), name)[0], name)
-    if frame is None:
-        raise AssertionError(f"polars must read every {name} that is plain or rewritten")
-    return Decoded(_numbered(frame, np.fromiter(good, np.int64, len(good))), bad)
+        raise AssertionError(f"polars must read every {name} that fastavro wrote")
+    parts.append((frame, np.fromiter(rewritten, np.int64, len(rewritten))))
+    return Decoded(pl.concat(_numbered(*part) for part in parts).sort(ROW), bad)
+
+
+def _parts(
+    values: Sequence[bytes], joined: Joined, ids: Positions, codec: RecordCodec
+) -> Iterator[tuple[pl.DataFrame, Positions]]:
+    """Yield the plain records of each writer's schema, and their rows."""
+    for schema_id in np.unique(ids[ids != _NO_ID]).tolist():
+        by = _reading(codec, schema_id)
+        if by is None:
+            continue
+        rows = np.flatnonzero(ids == schema_id)
+        # The scan leaves texts to polars. If it refuses one, none but ASCII is left to it.
+        for ascii_only in (False, True):
+            whole = rows[_plain(_of(joined, rows), by, ascii_only=ascii_only)]
+            frame = by.read(by.join([values[row] for row in whole.tolist()]).container)
+            if frame is not None:
+                yield frame, whole
+                break
 
 
 def _judged(
-    values: Sequence[bytes], codec: RecordCodec, is_plain: Marks
+    values: Sequence[bytes], rows: Positions, codec: RecordCodec
 ) -> tuple[dict[int, bytes], list[Bad]]:
-    """Return all records in plain form by row, in order, and what is none."""
+    """Return which of some rows are records, in plain form, and what is wrong with the others."""
     good: dict[int, bytes] = {}
     bad = []
-    for row, (value, as_it_is) in enumerate(zip(values, is_plain.tolist(), strict=True)):
-        if as_it_is:
-            good[row] = value
-            continue
+    for row in rows.tolist():
         try:
-            good[row] = codec.canonical(value)
+            good[row] = codec.canonical(values[row])
         except Undecodable as error:
             bad.append(Bad(row, error.reason, error.detail))
     return good, bad
 
 
-def _joined(values: Sequence[bytes], name: str) -> tuple[bytes, Positions, Positions]:
-    """Return a container of all values, and where each begins, its frame included, and ends."""
-    sizes = np.fromiter(map(len, values), np.int64, len(values))
-    ends = np.cumsum(sizes)
-    header = _header(name) + _varint(len(values)) + _varint(int(sizes.sum()))
-    container = b"".join((header, *values, _SYNC))
-    ends += len(header)
-    return container, ends - sizes, ends
-
-
-def _plain(
-    container: bytes,
-    starts: Positions,
-    ends: Positions,
-    codec: RecordCodec,
-    *,
-    ascii_only: bool = False,
-) -> Marks:
-    expected = int.from_bytes(prefix(codec.schema_id), "little")
-    words = np.ndarray((len(container) - 7,), np.dtype("<u8"), container, strides=(1,))
+def _ids(joined: Joined) -> Positions:
+    """Return the schema id of each value, `_NO_ID` where there is none or the value is too long."""
+    container, starts, ends = joined
+    words = np.ndarray((len(container) - 7,), np.dtype(">u8"), container, strides=(1,))
+    ids = (words[starts] >> np.uint64(8 * (8 - PREFIX_BYTES))).astype(np.int64)
     sizes = ends - starts
-    is_plain = plain(
-        container, starts + PREFIX_BYTES, ends, layout(codec.name), ascii_only=ascii_only
-    )
-    is_ours: Marks = (
-        is_plain
-        & ((words[starts] & _PREFIX_MASK) == expected)
-        & (sizes >= PREFIX_BYTES)
-        & (sizes <= MAX_BYTES)
-    )
-    return is_ours
+    is_framed = (ids <= _LAST_ID) & (sizes >= PREFIX_BYTES) & (sizes <= MAX_BYTES)
+    return np.where(is_framed, ids, _NO_ID)
 
 
-def _read(container: bytes, name: str) -> pl.DataFrame | None:
-    """Return the fields of a container's records; None when polars refuses it."""
-    try:
-        framed = pl.read_avro(BytesIO(container))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        return None
-    return framed.select(_columns(name))
+def _plain(joined: Joined, by: Reading, *, ascii_only: bool = False) -> Marks:
+    container, starts, ends = joined
+    return plain(container, starts + PREFIX_BYTES, ends, by.fields, ascii_only=ascii_only)
+
+
+def _of(joined: Joined, rows: Positions) -> Joined:
+    return Joined(joined.container, joined.starts[rows], joined.ends[rows])
 
 
 def _numbered(frame: pl.DataFrame, rows: Positions) -> pl.DataFrame:
     return frame.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32))
 
 
-@cache
-def _columns(name: str) -> list[pl.Expr]:
-    return [
-        pl.col(field.name).cast(pl.UInt8).cat.to(pl.Enum(field.symbols))
-        if field.kind is Kind.ENUM
-        else pl.col(field.name)
-        for field in layout(name)
-    ]
-
-
-@cache
-def _header(name: str) -> bytes:
-    """Return a container's header; each record's frame is read as its first field."""
-    frame = {"name": _FRAME, "type": {"type": "fixed", "name": "Frame", "size": PREFIX_BYTES}}
-    fields = [{"name": field.name, "type": field.wire} for field in layout(name)]
-    schema = dumps({"type": "record", "name": "Framed", "fields": [frame, *fields]}).encode()
-    entries = ((b"avro.schema", schema), (b"avro.codec", b"null"))
-    sized = [_varint(len(part)) + part for entry in entries for part in entry]
-    return b"".join((b"Obj\x01", _varint(len(entries)), *sized, _varint(0), _SYNC))
-
-
-def _varint(number: int) -> bytes:
-    """Return a number >= 0 as Avro writes it."""
-    shifted = number << 1
-    out = bytearray()
-    while shifted > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        out.append(shifted & 0x7F | 0x80)
-        shifted >>= 7
-    out.append(shifted)
-    return bytes(out)
-
-
 @lru_cache(maxsize=64)
 def _codec(name: str, registry: Registry) -> RecordCodec:
     return RecordCodec(name, registry)
+
+
+def _reading(codec: RecordCodec, schema_id: int) -> Reading | None:
+    """Return how an id's records are read in columns; None where each must be judged alone."""
+    try:
+        return _known_reading(codec, schema_id)
+    except Undecodable:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _known_reading(codec: RecordCodec, schema_id: int) -> Reading | None:
+    # An unknown id raises, and so is asked for again: it may be registered later.
+    return reading(codec.name, codec.writer(schema_id))

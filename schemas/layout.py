@@ -56,6 +56,7 @@ class Field:
         precision: Digits of a decimal.
         scale: Of those, digits after the point.
         symbols: Values of an enum.
+        default: What a reader takes where a writer left it out.
         wire: Its type without defaults, documentation and logical types polars refuses.
     """
 
@@ -67,6 +68,7 @@ class Field:
     precision: int = 0
     scale: int = 0
     symbols: tuple[str, ...] = ()
+    default: Any = None
 
     @property
     def max_bytes(self) -> int:
@@ -129,6 +131,7 @@ def _field(field: Mapping[str, Any]) -> Field:
         precision=of.get("precision", 0),
         scale=of.get("scale", 0),
         symbols=tuple(of.get("symbols", ())),
+        default=field.get("default"),
     )
 
 

@@ -114,24 +114,32 @@ class RecordCodec:
             rule = f"schema {schema_id} must be readable as {self.name}"
             raise Undecodable("unknown_schema", f"{rule}: {error}") from error
 
-    def _writer(self, schema_id: int) -> Any:
-        if schema_id not in self._writers:
-            try:
-                schema = self._registry.writer(schema_id)
-            except UnknownId as error:
-                raise Undecodable("unknown_schema", str(error)) from error
-            self._writers[schema_id] = self._parsed(schema_id, schema)
-        return self._writers[schema_id]
+    def writer(self, schema_id: int) -> Schema:
+        """Return the schema of an id, if it is a version of this record's.
 
-    def _parsed(self, schema_id: int, schema: Schema) -> Any:
+        Raises:
+            Undecodable: unknown_schema.
+        """
+        if schema_id == self.schema_id:
+            return self._schema
+        try:
+            schema = self._registry.writer(schema_id)
+        except UnknownId as error:
+            raise Undecodable("unknown_schema", str(error)) from error
         wanted = full_name(self._schema)
         if full_name(schema) != wanted:
             raise Undecodable(
                 "unknown_schema", f"schema {schema_id} must be {wanted}, was {full_name(schema)}"
             )
-        if canonical(schema) == canonical(self._schema):
-            return self._plain
-        return parse_schema(_without_logical_types(schema))
+        return schema
+
+    def _writer(self, schema_id: int) -> Any:
+        if schema_id not in self._writers:
+            schema = self.writer(schema_id)
+            is_ours = canonical(schema) == canonical(self._schema)
+            plain = self._plain if is_ours else parse_schema(_without_logical_types(schema))
+            self._writers[schema_id] = plain
+        return self._writers[schema_id]
 
 
 def _without_logical_types(schema: Any) -> Any:
