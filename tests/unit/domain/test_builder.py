@@ -208,7 +208,7 @@ def take(bars: BarBuilder, newest: dict[object, Row]) -> list[str]:
 @pytest.mark.parametrize("seed", range(4))
 def test_cuts_and_restarts_change_neither_bars_nor_histories(seed: int) -> None:
     """Late trades included: revisions depend on the log's order, not on blocks or crashes."""
-    ticks = walk(seed, 2_000, spread_s=240)
+    ticks = walk(seed, 800, spread_s=240)
 
     whole = played(ticks, random.Random(0), crashes=False)
     cut = played(ticks, random.Random(seed + 1), crashes=True)
@@ -219,8 +219,8 @@ def test_cuts_and_restarts_change_neither_bars_nor_histories(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_arrival_within_grace_changes_no_bar(seed: int) -> None:
-    ordered = walk(seed, 2_000, spread_s=0)
-    shuffled = walk(seed, 2_000, spread_s=29)
+    ordered = walk(seed, 800, spread_s=0)
+    shuffled = walk(seed, 800, spread_s=29)
     lineage = ("first_offset", "last_offset")
 
     def values(ticks: pl.DataFrame) -> dict[object, Row]:
@@ -231,7 +231,7 @@ def test_arrival_within_grace_changes_no_bar(seed: int) -> None:
 
 
 def test_late_trades_lead_to_the_same_values_as_timely_ones() -> None:
-    ordered, late = walk(5, 2_000, spread_s=0), walk(5, 2_000, spread_s=600)
+    ordered, late = walk(5, 800, spread_s=0), walk(5, 800, spread_s=600)
     values = ("open", "high", "low", "close", "volume", "notional", "vwap", "trades")
 
     a, _ = played(ordered, random.Random(1), crashes=False)
