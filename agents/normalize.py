@@ -13,6 +13,7 @@ from app import topics
 from app.domain.normalize import Normalized, Normalizer
 from app.engine.block import Block
 from app.engine.checkpoint import Row
+from app.errors import LogShrunk
 from app.outlets import Outlets
 from app.tail import Tail
 from schemas.stamp import stamp
@@ -48,6 +49,12 @@ class Normalize:
             published = ticks["raw_offset"].max()
             if isinstance(published, int):
                 self._ticks_through = max(self._ticks_through, published)
+        end = self._tail.end(topics.RAW, partition)
+        if self._ticks_through >= end:
+            raise LogShrunk(
+                f"{topics.RAW.name}[{partition}] ends at {end}, but ticks of it up to "
+                f"{self._ticks_through} were published"
+            )
         self._dead_through = self._tail.dead_letters_through(topics.RAW, partition)
 
     async def apply(self, block: Block) -> None:

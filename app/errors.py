@@ -9,6 +9,7 @@
     │   └── UnknownSchema         the id is not registered   → dead letters
     ├── FeedUnavailable       a venue does not answer        → reconnect, later
     ├── BrokerUnavailable     Kafka cannot answer now        → wait, retry, then exit without acking
+    ├── LogShrunk             a topic ends before what was read of it → a person is needed
     ├── DeliveryFailed        Kafka refused what we produced → exit without acking
     └── StoreError
         ├── StoreUnavailable  the store cannot answer now    → wait, retry
@@ -61,6 +62,10 @@ class FeedUnavailable(TapelineError):
 
 class BrokerUnavailable(TapelineError):
     """Kafka did not answer in time."""
+
+
+class LogShrunk(TapelineError):
+    """A topic ends before what was already read of it: it was deleted and made again."""
 
 
 class DeliveryFailed(TapelineError):

@@ -40,6 +40,12 @@ class Tail:
         self._registry = registry
         self._prefix = prefix
 
+    def end(self, topic: Topic, partition: int) -> int:
+        """Return the offset that the next record of a partition gets."""
+        settings = {**self._client, "group.id": "tapeline-tail"}
+        with closing(Consumer(settings)) as consumer:
+            return self._bounds(consumer, self._prefix + topic.name, partition)[1]
+
     def ticks(self, partition: int, window: int) -> Iterator[pl.DataFrame]:
         """Yield the last `window` ticks of a partition of ticks.v1, oldest first, in blocks."""
         for values in self._last(topics.TICKS, partition, window):
@@ -84,10 +90,7 @@ class Tail:
         name = self._prefix + topic.name
         settings = {**self._client, "group.id": "tapeline-tail", "enable.auto.commit": False}
         with closing(Consumer(settings)) as consumer:
-            try:
-                low, high = consumer.get_watermark_offsets(Position(name, partition), TIMEOUT_S)
-            except KafkaException as error:
-                raise BrokerUnavailable(f"{name}[{partition}] has no end: {error}") from error
+            low, high = self._bounds(consumer, name, partition)
             at = max(low, high - count)
             consumer.assign([Position(name, partition, at)])
             while at < high:
@@ -104,3 +107,11 @@ class Tail:
                         raise BrokerUnavailable(f"{name}[{partition}]: {message.error()}")
                 at = messages[-1].offset() + 1
                 yield [message.value() for message in messages]
+
+    @staticmethod
+    def _bounds(consumer: Consumer, name: str, partition: int) -> tuple[int, int]:
+        try:
+            low, high = consumer.get_watermark_offsets(Position(name, partition), TIMEOUT_S)
+        except KafkaException as error:
+            raise BrokerUnavailable(f"{name}[{partition}] has no end: {error}") from error
+        return low, high

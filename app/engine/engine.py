@@ -20,6 +20,7 @@ from app.engine.publisher import Publisher
 from app.engine.source import Source
 from app.engine.stage import Stage
 from app.engine.transport import BlockApp
+from app.errors import LogShrunk
 from app.metrics import Metrics
 from app.topics import TopicPartition
 
@@ -140,6 +141,11 @@ class Engine:
                     if tp.topic == agent.topic:
                         start = await self._begin(agent, tp, committed[tp])
                         starts[tp] = min(starts.get(tp, start), start)
+            ends = await asyncio.wrap_future(self.source.ends(starts.keys()))
+            for tp, start in starts.items():
+                if start > ends[tp]:
+                    was_read = f"but was read up to {start}"
+                    raise LogShrunk(f"{tp.topic}[{tp.partition}] ends at {ends[tp]}, {was_read}")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - the engine's boundary
             self._die(error, "restore failed")
         self._committed = {tp: max(offset, 0) for tp, offset in committed.items()}

@@ -5,7 +5,7 @@ where. Deep prefetch is what makes it fast (ARCHITECTURE.md has the figures). Th
 its decoding run in the thread while the agents work on the last one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from operator import methodcaller
@@ -21,6 +21,7 @@ from app.topics import TopicPartition
 FETCH_RECORDS = 50_000
 """Records taken from librdkafka's queue at once, over all partitions."""
 IDLE_WAIT_S = 0.1
+ANSWER_WITHIN_S = 20.0
 MAX_RECORD_BYTES = 8 << 20
 
 _partition = methodcaller("partition")
@@ -81,6 +82,10 @@ class Source:
         """
         return self._thread.submit(self._fetch)
 
+    def ends(self, tps: Collection[TopicPartition]) -> Future[dict[TopicPartition, int]]:
+        """Ask the broker for the log's end of each partition."""
+        return self._thread.submit(self._ends, tps)
+
     def end_offsets(self) -> dict[TopicPartition, int]:
         """Return the log's end of each assigned partition, as far as it is known."""
         ends = {}
@@ -104,6 +109,15 @@ class Source:
                 for tp, offset in positions.items()
             ]
         )
+
+    def _ends(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        try:
+            return {
+                tp: self._consumer.get_watermark_offsets(Position(*tp), ANSWER_WITHIN_S)[1]
+                for tp in tps
+            }
+        except KafkaException as error:
+            raise BrokerUnavailable(f"no end of a partition: {error}") from error
 
     def _fetch(self) -> list[Block]:
         try:
@@ -154,6 +168,3 @@ def _by_partition(messages: list[Message]) -> list[list[Message]]:
 
 def _note_error(error: object) -> None:
     _log.warning("broker connection troubled", error=str(error))
-
-
-Fetch = Callable[[], Future[list[Block]]]
