@@ -79,6 +79,8 @@ class TickProducer:
                 "batch.num.messages": BATCH,
                 "queue.buffering.max.messages": QUEUE,
                 "message.timeout.ms": int(timeout_s * 1000),
+                # How long a topic that is not there is waited for; not the half minute it would be.
+                "topic.metadata.propagation.max.ms": 5000,
                 "delivery.report.only.error": True,
                 "on_delivery": self._note_failure,
             }
