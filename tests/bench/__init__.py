@@ -1,0 +1,1 @@
+"""Benchmarks: Tapeline beside its peers, on this machine, on topics of their own."""

@@ -1,0 +1,64 @@
+"""``python -m tests.bench NAME``, which is what ``tapeline bench NAME`` runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from app.cli.terminal import AsJson, note
+from app.errors import ConfigError, TapelineError
+
+commands = typer.Typer(
+    name="tapeline bench",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Ticks = Annotated[int, typer.Option(min=1000, help="How many trades.")]
+Symbols = Annotated[int, typer.Option(min=1, max=10_000)]
+Rounds = Annotated[int, typer.Option(min=1)]
+
+
+@commands.command("engine")
+def engine(  # noqa: PLR0913 - options of the command line
+    ticks: Ticks = 2_000_000,
+    symbols: Symbols = 50,
+    rounds: Rounds = 3,
+    faust_ticks: Annotated[int, typer.Option(min=0, help="For plain Faust; 0: not.")] = 20_000,
+    workers: Annotated[int, typer.Option(min=1, help="Beside one: so many.")] = 1,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """One compute worker beside bare consumers and plain Faust, on the same topic."""
+    from tests.bench import engine as bench  # noqa: PLC0415 - polars and Kafka only when needed
+
+    bench.engine(ticks, symbols, rounds, faust_ticks, workers, as_json=as_json)
+
+
+@commands.command("source")
+def source(
+    ticks: Ticks = 2_000_000,
+    symbols: Symbols = 50,
+    rounds: Rounds = 3,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """The engine over confluent-kafka and over aiokafka."""
+    from tests.bench import source as bench  # noqa: PLC0415
+
+    bench.source(ticks, symbols, rounds, as_json=as_json)
+
+
+def main() -> None:
+    """Run the bench that the arguments name."""
+    try:
+        commands()
+    except ConfigError as error:
+        note(f"tapeline bench: {error}")
+        sys.exit(2)
+    except TapelineError as error:
+        note(f"tapeline bench: {error}")
+        sys.exit(1)
+
+
+main()

@@ -1,0 +1,105 @@
+"""The engine's block source on aiokafka instead of librdkafka: same calls, same blocks.
+
+One thread runs aiokafka's loop, so the agents' loop is as free as with librdkafka; decoding has a
+second thread, so that the next fetch is parsed meanwhile.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import TopicPartition as Position
+
+from app.engine.block import Block, Reading
+from app.engine.source import FETCH_RECORDS, IDLE_WAIT_S, MAX_RECORD_BYTES
+from app.topics import TopicPartition
+
+T = TypeVar("T")
+
+
+class AiokafkaSource:
+    """Blocks of the partitions it is assigned; see `app.engine.source.Source`."""
+
+    def __init__(
+        self, client: Mapping[str, object], readings: Mapping[str, Reading], keyed: frozenset[str]
+    ) -> None:
+        self._bootstrap = client["bootstrap.servers"]
+        self._readings = readings
+        self._keyed = keyed
+        self._consumer: AIOKafkaConsumer | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="blocks", daemon=True).start()
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> Future[None]:
+        """Read these partitions from these offsets; -1 is the beginning."""
+        return self._submit(self._assign(dict(positions)))
+
+    def fetch(self) -> Future[list[Block]]:
+        """Fetch once: the result is empty when nothing came within 0.1 s."""
+        return self._submit(self._fetch())
+
+    def end_offsets(self) -> dict[TopicPartition, int]:
+        """Return the log's end of each assigned partition, as far as it is known."""
+        if self._consumer is None:
+            return {}
+        ends = {tp: self._consumer.highwater(Position(*tp)) for tp in list(self._positions)}
+        return {tp: end for tp, end in ends.items() if end is not None}
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._consumer is not None:
+            self._submit(self._consumer.stop()).result()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _assign(self, positions: dict[TopicPartition, int]) -> None:
+        if self._consumer is None:
+            self._consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap,
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_partition_fetch_bytes=MAX_RECORD_BYTES,
+                fetch_max_bytes=50 << 20,
+                fetch_max_wait_ms=20,
+            )
+            await self._consumer.start()
+        self._positions = positions
+        self._consumer.assign([Position(*tp) for tp in positions])
+        for tp, offset in positions.items():
+            if offset >= 0:
+                self._consumer.seek(Position(*tp), offset)
+
+    async def _fetch(self) -> list[Block]:
+        if self._consumer is None or not self._positions:
+            await asyncio.sleep(IDLE_WAIT_S)
+            return []
+        found = await self._consumer.getmany(
+            timeout_ms=round(IDLE_WAIT_S * 1000), max_records=FETCH_RECORDS
+        )
+        blocks = [self._block(tp, records) for tp, records in found.items() if records]
+        await self._loop.run_in_executor(self._decoder, _prepare, blocks)
+        return blocks
+
+    def _block(self, tp: Position, records: list[ConsumerRecord]) -> Block:
+        keyed = tp.topic in self._keyed
+        return Block(
+            tp.topic,
+            tp.partition,
+            [record.value for record in records],
+            [record.key for record in records] if keyed else [],
+            [record.offset for record in records],
+            records[-1].timestamp * 1000,
+            self._readings[tp.topic],
+        )
+
+
+def _prepare(blocks: list[Block]) -> None:
+    for block in blocks:
+        block.prepare()
