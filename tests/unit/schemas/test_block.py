@@ -11,6 +11,7 @@ from schemas.block import Bad, Decoded, decode, encode
 from schemas.layout import layout
 from schemas.record import RecordCodec
 from schemas.registry import built_in, names
+from schemas.values import YEARS_US
 from schemas.wire import REASONS, Undecodable, Unencodable
 from tests.unit.schemas.records import EPOCH, records, tick
 from tests.unit.schemas.traps import TRAPS, Trap
@@ -175,7 +176,7 @@ def test_random_bytes_are_refused_with_a_reason_of_the_set() -> None:
         (pl.lit("BUY").alias("action"), "tick.action must be one of .* was 'BUY'"),
         (pl.lit([None], pl.List(pl.String)).alias("conditions"), "conditions must hold texts"),
         (
-            pl.lit(1 << 60).cast(pl.Datetime("us", "UTC")).alias("event_time"),
+            pl.lit(YEARS_US.stop).cast(pl.Datetime("us", "UTC")).alias("event_time"),
             "tick.event_time must be within years 1 to 9999",
         ),
     ],
@@ -185,6 +186,25 @@ def test_columns_a_schema_refuses_are_refused_by_name(change: pl.Expr, says: str
 
     with pytest.raises(Unencodable, match=says):
         encode(frame.with_columns(change), "tick", 1)
+
+
+@pytest.mark.parametrize("byte", [2, 3, 255])
+def test_a_boolean_is_0_or_1(byte: int) -> None:
+    """Fastavro takes 2 for true, polars for false."""
+    late = CODECS["late_tick"].encode(
+        {
+            **{name: tick()[name] for name in ("symbol", "venue", "event_time", "price", "size")},
+            "open_time": EPOCH, "stream_time": EPOCH, "revised": True,
+            "source_partition": 0, "tick_offset": 0,
+        }
+    )  # fmt: skip
+    assert late[-3:] == b"\x01\x00\x00"
+    broken = late[:-3] + bytes([byte]) + late[-2:]
+
+    decoded = decode([late, broken], "late_tick", REGISTRY)
+
+    assert [(bad.row, bad.reason) for bad in decoded.bad] == [(1, "not_avro")]
+    assert alone(broken, "late_tick") == "not_avro"
 
 
 def test_enums_may_be_columns_of_text() -> None:

@@ -124,10 +124,25 @@ def test_broken_bytes_of_another_version_are_refused(
         assert decoded.frame["row"].to_list() == [0]
 
 
-def test_a_version_that_cannot_be_read_as_ours_is_no_record() -> None:
-    schema = version(lambda fields: fields["quality"].update(type="string", default=""))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: fields["quality"].update(type="string", default=""),
+        lambda fields: fields.pop("venue"),
+        lambda fields: fields["action"]["type"].update(symbols=["NEW", "CORRECT", "CANCEL", "x"]),
+    ],
+    ids=["another type", "a field without a default left out", "another enum symbol"],
+)
+def test_a_version_that_cannot_be_read_as_ours_is_no_record(
+    change: Callable[[dict[str, Schema]], object],
+) -> None:
+    schema = version(change)
     registry = Registry(schema)
-    theirs = written(schema, {**tick(), "quality": "good"})
+    action = "x" if "x" in str(schema) else "NEW"
+    record = {**tick(action=action), "quality": "good"}
+    if schema["fields"][-2]["type"] == "int":
+        record["quality"] = 0
+    theirs = written(schema, record)
 
     decoded = decode([theirs], "tick", registry)
 

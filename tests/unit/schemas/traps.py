@@ -61,16 +61,20 @@ TRAPS = {
     "an unknown schema": Trap(frame(99, value()[5:]), "unknown_schema"),
     "another record's schema": Trap(frame(8, value()[5:]), "unknown_schema"),
     "over a megabyte": Trap(value() + bytes(MAX_BYTES), "too_large"),
+    "a whole record over a megabyte": Trap(
+        value(trade_id=b"\x02\x80\x80\x80\x01" + b"7" * MAX_BYTES), "too_large"
+    ),
     "a byte missing": Trap(value()[:-1], "truncated"),
     "a byte too many": Trap(value() + b"\x00", "trailing_bytes"),
     "a text longer than the value": Trap(value(before=b"\xfe\x01" + BEFORE[1:]), "truncated"),
     "a text of petabytes": Trap(value(before=b"\xfe" * 8 + b"\x01"), "truncated"),
-    "a text of negative length": Trap(value(before=b"\x0b" + BEFORE[1:]), "not_avro"),
+    "a text of negative length": Trap(value(before=b"\x0d" + BEFORE[1:]), "not_avro"),
     "a length with a spare byte": Trap(value(before=b"\x8c\x00" + BEFORE[1:]), "not_avro"),
     "invalid UTF-8": Trap(value(trade_id=b"\x02\x04\xc3\x28"), "not_avro"),
     "invalid UTF-8 in an array": Trap(value(conditions=b"\x02\x02\xff\x00"), "not_avro"),
     "valid UTF-8": Trap(value(trade_id=b"\x02\x04\xc3\xa9"), holds={"trade_id": "é"}),
     "a union branch beyond": Trap(value(sequence=b"\x04\x0e"), "not_avro"),
+    "a union branch beyond and no value": Trap(value(raw_offset=b"\x04"), "not_avro"),
     "a negative union branch": Trap(value(sequence=b"\x01\x0e"), "not_avro"),
     "an enum index beyond": Trap(value(action=b"\x06"), "not_avro"),
     "a negative enum index": Trap(value(action=b"\x01"), "not_avro"),
@@ -109,6 +113,7 @@ TRAPS = {
     "an array part with a negative size": Trap(value(conditions=b"\x01\x01\x02@\x00"), "not_avro"),
     "an array of a trillion": Trap(value(conditions=b"\x80" * 5 + b"\x40"), "truncated"),
     "an array without its end": Trap(value(conditions=b"\x02\x02@"), "truncated"),
+    "an array closed by another byte": Trap(value(conditions=b"\x02\x02@\x05"), "truncated"),
     "an array of twenty": Trap(
         value(conditions=b"\x28" + b"\x02@" * 20 + b"\x00"), holds={"conditions": ["@"] * 20}
     ),
