@@ -107,6 +107,7 @@ def test_a_decimal_that_does_not_fit_is_refused_never_rounded(value: object, rul
 def test_a_price_is_above_zero_and_a_size_at_least_zero() -> None:
     assert refusal(price="0") == "price must be above 0, was '0'"
     assert read(size="0")["size"] == 0
+    assert read(price="1000000000000000")["price"] == 10**15
 
 
 def test_a_tick_has_a_trade_part_or_a_quote_part() -> None:
