@@ -57,7 +57,9 @@ class Home:
             ) from error
         try:
             recorded = json.loads(home.stack_file.read_text())
-            home.ports = {name: int(recorded["ports"][name]) for name in DEFAULT_PORTS}
+            # Not all of them are there when only some servers were ever started.
+            known = recorded["ports"]
+            home.ports = {name: int(known[name]) for name in DEFAULT_PORTS if name in known}
         except (OSError, ValueError, KeyError, TypeError):
             home.ports = {}
         return home
