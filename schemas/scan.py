@@ -166,7 +166,9 @@ class _Scan:
     def _text(self, at: Positions) -> Step:
         width, is_plain = self._sized(at)
         if self._above_before is not None:
-            begin, end = (self._above_before.take(edge, mode="clip") for edge in (at, at + width))
+            # From the second byte on: of a length, only the last byte is below 128.
+            edges = (at + 1, at + width)
+            begin, end = (self._above_before.take(edge, mode="clip") for edge in edges)
             is_plain = is_plain & (begin == end)
         return width, is_plain
 

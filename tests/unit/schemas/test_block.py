@@ -69,7 +69,7 @@ def test_both_codecs_write_the_same_bytes_and_read_the_same_records(name: str) -
 
 @pytest.mark.parametrize("name", ["tick", "bar", "anomaly", "late_tick"])
 def test_both_codecs_agree_on_broken_bytes_and_neighbours_are_untouched(name: str) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(records(name), records(name), st.data())
     def holds(whole: dict[str, Any], other: dict[str, Any], data: st.DataObject) -> None:
         good, broken = CODECS[name].encode(whole), CODECS[name].encode(other)

@@ -41,7 +41,7 @@ def test_a_tick_is_these_bytes() -> None:
 def test_what_is_encoded_is_decoded(name: str) -> None:
     codec = RecordCodec(name, built_in())
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(records(name))
     def holds(record: dict[str, Any]) -> None:
         assert codec.decode(codec.encode(record)) == record
