@@ -2,10 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -23,6 +22,8 @@ from connectors.registry import open_registry
 
 BATCH = 5_000
 """Rows of a file sent at once."""
+CHUNK = 256 << 10
+"""Bytes read at once, at most."""
 PACED_S = 0.05
 """Rows of a file sent at once when there is a rate, in time."""
 
@@ -71,68 +72,82 @@ def tick_producer(settings: Settings, venue: str | None = None) -> TickProducer:
 def publish(stream: BinaryIO, producer: TickProducer, name: str, pace: Pace) -> Produced:
     """Send every row of a file that keeps the contract, and name the others on standard error."""
     done = Produced()
-    with _progress(stream) as progress:
-        for records, refusals in _batches(progress.lines(stream), producer, _batch(stream, pace)):
+    at_once = max(1, min(BATCH, round(pace.rate * PACED_S))) if pace.rate else BATCH
+    reading = _Reading(stream)
+    with _progress(stream) as show:
+        for records, refusals in _batches(reading, producer, at_once):
             for number, reason in refusals:
                 note(f"{name}:{number}: {reason}")
             pace.wait(done.sent)
             done.refused += len(refusals)
             done.sent += producer.send_records(records)
-            progress.show(done)
+            show(reading.read_bytes, done.sent)
         producer.flush()
     done.seconds = pace.elapsed_s
     return done
 
 
-def _batch(stream: BinaryIO, pace: Pace) -> int:
-    """Return how many rows go at once: one where rows may be far between, as in a pipe."""
-    if not stream.seekable():
-        return 1
-    return max(1, min(BATCH, round(pace.rate * PACED_S))) if pace.rate else BATCH
+class _Reading:
+    """The lines of a stream, and whether the next one may have to be waited for.
+
+    Attributes:
+        read_bytes: How much was read.
+        is_dry: No whole line is left of what has come so far.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.read_bytes = 0
+        self.is_dry = False
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines; what comes through a pipe, as soon as it comes."""
+        rest = b""
+        while chunk := self._stream.read1(CHUNK):  # type: ignore[attr-defined]  # a BufferedReader
+            self.read_bytes += len(chunk)
+            *whole, rest = (rest + chunk).split(b"\n")
+            for n, line in enumerate(whole, 1):
+                self.is_dry = n == len(whole)
+                yield line + b"\n"
+        if rest:
+            self.is_dry = True
+            yield rest
 
 
 def _batches(
-    lines: Iterable[bytes], producer: TickProducer, size: int
+    reading: _Reading, producer: TickProducer, at_once: int
 ) -> Iterator[tuple[list[dict[str, Any]], list[tuple[int, str]]]]:
-    """Yield records that keep the contract, and lines that do not with the reason, by `size`."""
-    found = rows(lines)
-    while batch := list(islice(found, size)):
-        records, refusals = [], []
-        for line in batch:
-            if line.row is None:
-                refusals.append((line.number, line.fault))
-                continue
+    """Yield records that keep the contract, and lines that do not, with the reason.
+
+    At most `at_once` rows, and fewer rather than wait for the next.
+    """
+    records: list[dict[str, Any]] = []
+    refusals: list[tuple[int, str]] = []
+    for line in rows(reading.lines()):
+        if line.row is None:
+            refusals.append((line.number, line.fault))
+        else:
             try:
                 records.append(producer.checked(line.row))
             except InvalidTick as error:
                 refusals.append((line.number, str(error)))
-        yield records, refusals
-
-
-class _Progress:
-    """How much of the file was read and sent; by bytes, because its lines are not counted."""
-
-    def __init__(self, progress: Progress, size: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=size, ticks="0")
-        self._read = 0
-
-    def lines(self, stream: BinaryIO) -> Iterator[bytes]:
-        for line in stream:
-            self._read += len(line)
-            yield line
-
-    def show(self, done: Produced) -> None:
-        self._progress.update(self._task, completed=self._read, ticks=f"{done.sent:,}")
+        if reading.is_dry or len(records) + len(refusals) >= at_once:
+            yield records, refusals
+            records, refusals = [], []
+    yield records, refusals
 
 
 @contextmanager
-def _progress(stream: BinaryIO) -> Iterator[_Progress]:
+def _progress(stream: BinaryIO) -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows bytes read and ticks sent; by bytes, because lines are not counted."""
     size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
     columns = (BarColumn(), TextColumn("{task.fields[ticks]} ticks"), TimeElapsedColumn())
     disable = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=disable) as progress:
-        yield _Progress(progress, size)
+        task = progress.add_task("", total=size, ticks="0")
+        yield lambda read_bytes, sent: progress.update(
+            task, completed=read_bytes, ticks=f"{sent:,}"
+        )
 
 
 @contextmanager

@@ -152,6 +152,22 @@ def test_bad_lines_are_named_and_the_others_sent(tapeline: Tapeline) -> None:
     assert [tick["trade_id"] for tick in ticks] == ["1", "2", "3"]
 
 
+def test_a_row_in_a_pipe_is_sent_without_waiting_for_the_next(tapeline: Tapeline) -> None:
+    tapeline.run("topics", "apply")
+    before = len(tapeline.raw())
+    command = [sys.executable, "-m", "app.cli", "produce", "-"]
+    with subprocess.Popen(command, env=tapeline.env, stdin=subprocess.PIPE) as producing:
+        assert producing.stdin is not None
+        producing.stdin.write(FILE.splitlines(keepends=True)[0].encode())
+        producing.stdin.flush()
+
+        wait_for(lambda: len(tapeline.raw()) == before + 1)
+
+        assert producing.poll() is None
+        producing.stdin.close()
+        assert producing.wait(30) == 0
+
+
 def test_a_whole_file_is_sent_at_a_rate(tapeline: Tapeline, tmp_path: Path) -> None:
     rows = [f"SPY,{1_700_000_000_000 + n},{n}.5,1,{n}" for n in range(1, 301)]
     path = tmp_path / "ticks.csv"
