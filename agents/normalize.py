@@ -16,16 +16,20 @@ from app.engine.checkpoint import Row
 from app.errors import LogShrunk
 from app.outlets import Outlets
 from app.tail import Tail
+from schemas.record import RecordCodec
 from schemas.stamp import stamp
 
 
 class Normalize:
     """Normalization of one partition; keeps a `Normalizer`."""
 
-    def __init__(self, normalizer: Normalizer, outlets: Outlets, tail: Tail) -> None:
+    def __init__(
+        self, normalizer: Normalizer, outlets: Outlets, tail: Tail, codec: RecordCodec
+    ) -> None:
         self._core = normalizer
         self._out = outlets
         self._tail = tail
+        self._codec = codec
         self._ticks_through = -1
         self._dead_through = -1
 
@@ -81,6 +85,7 @@ class Normalize:
             [block.values[row] for row in rows],
             accepted["quality"].to_list(),
             accepted["offset"].to_list(),
+            self._codec,
         )
         self._out.ticks(self._core.partition, [block.keys[row] for row in rows], values)
 

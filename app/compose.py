@@ -37,6 +37,8 @@ from app.topics import Topic
 from connectors.hot_redis import RedisHotStore
 from connectors.registry import open_registry
 from connectors.warm_postgres import PostgresWarmStore
+from schemas.record import RecordCodec
+from schemas.registry import Registry
 
 Role = Literal["compute", "hot", "warm"]
 ROLES: tuple[Role, ...] = ("compute", "hot", "warm")
@@ -60,6 +62,7 @@ class Parts:
     outlets: Outlets
     tail: Tail
     metrics: Metrics
+    registry: Registry
 
     def add(
         self, name: str, topic: Topic, stage: Callable[[int], object], *, stateful: bool
@@ -83,7 +86,12 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     app = faust_app(role, settings)
     publisher = Publisher(client)
     readings = {
-        settings.topic(topic): Reading(topic.schema, registry, columnar=topic.schema == "tick")
+        settings.topic(topic): Reading(
+            topic.schema,
+            registry,
+            columnar=topic.schema == "tick",
+            kept=(role, topic) != ("compute", topics.TICKS),
+        )
         for topic in READS[role]
     }
     source = Source(client, readings, keyed=frozenset({settings.topic(topics.RAW)}))
@@ -94,7 +102,7 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
         partitions=settings.partitions, prefix=settings.topic_prefix,
     )  # fmt: skip
     tail = Tail(client, registry, settings.topic_prefix)
-    _WIRING[role](Parts(settings, engine, outlets, tail, metrics))
+    _WIRING[role](Parts(settings, engine, outlets, tail, metrics, registry))
     engine.start_pulse()
     return app
 
@@ -139,9 +147,10 @@ def _compute(parts: Parts) -> None:
         dedupe_window=settings.dedupe_window,
     )
     outlets, tail = parts.outlets, parts.tail
+    codec = RecordCodec(topics.RAW.schema, parts.registry)
     parts.add(
         "normalize", topics.RAW,
-        lambda p: Normalize(Normalizer(rules, p), outlets, tail), stateful=True,
+        lambda p: Normalize(Normalizer(rules, p), outlets, tail, codec), stateful=True,
     )  # fmt: skip
     parts.add(
         "bars", topics.TICKS, lambda p: Bars(BarBuilder(rungs, p), outlets, tail), stateful=True

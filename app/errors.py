@@ -2,7 +2,6 @@
 
     TapelineError
     ├── ConfigError           start-up only; names every fault at once
-    ├── DecodeError           the bytes are no record        → dead letters
     ├── InvalidTick           our own producer refuses it    → the caller, before anything is sent
     ├── RegistryError
     │   ├── RegistryUnavailable   no answer now              → wait, retry
@@ -26,18 +25,6 @@ class TapelineError(Exception):
 
 class ConfigError(TapelineError):
     """The configuration is wrong; the message names every fault."""
-
-
-class DecodeError(TapelineError):
-    """Bytes that are no record of the expected schema.
-
-    Attributes:
-        reason: A short code from the closed set in `schemas.wire.REASONS`.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 class InvalidTick(TapelineError):

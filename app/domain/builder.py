@@ -27,6 +27,16 @@ class Late(NamedTuple):
     record: Record
 
 
+class Span(NamedTuple):
+    """Lowest open time and highest event time of a series' trades in a block, µs."""
+
+    low_open_us: int
+    high_us: int
+
+
+Spans = dict[tuple[str, str], Span]
+
+
 class BarBuilder:
     """Bars of the series in one partition of ticks.v1.
 
@@ -61,20 +71,19 @@ class BarBuilder:
         ticks = self._unseen(ticks)
         if ticks.is_empty():
             return []
-        trades = ticks.filter(pl.col("price").is_not_null() & pl.col("size").is_not_null())
+        trades = ticks.select(*_TRADE)
+        if trades["price"].null_count():
+            trades = trades.filter(pl.col("price").is_not_null())
         if trades.is_empty():
             return []
-        late = self._late(trades)
-        if late is None:
-            self._fold_on_time(trades)
-            return []
-        self._fold_on_time(trades.filter(~late["is_late"]), advance=False)
-        records = [self._revise(row) for row in late.filter("is_late").iter_rows(named=True)]
-        for venue, symbol, stream_us in (
-            late.group_by("venue", "symbol").agg(pl.max("at")).iter_rows()
-        ):
-            self._of(venue, symbol).advance(stream_us)
-        return records
+        parts = partials(trades, self.ladder.base.timeframe.width_us)
+        ends = _ends(parts)
+        if any(self._has_late(*series, ends[series]) for series in ends):
+            return self._fold_in_order(trades, ends)
+        for venue, symbol, part in parts:
+            self._of(venue, symbol).fold(part)
+        self._advance(ends)
+        return []
 
     def emit(self) -> list[Record]:
         """Return every bar that changed since the last call, as bar.avsc, oldest change first."""
@@ -145,50 +154,46 @@ class BarBuilder:
         self.raw_offset = max(self.raw_offset, highest)
         return ticks
 
-    def _late(self, trades: pl.DataFrame) -> pl.DataFrame | None:
+    def _has_late(self, venue: str, symbol: str, span: Span) -> bool:
+        """Return whether a trade of the series may have come after its bar was final."""
+        base = self.ladder.base
+        closes_us = span.low_open_us + base.timeframe.width_us + base.grace_us
+        return closes_us <= max(self._of(venue, symbol).stream_us, span.high_us)
+
+    def _fold_in_order(self, trades: pl.DataFrame, ends: Spans) -> list[Late]:
+        """Fold a block that may hold late trades: first the timely ones, then those one by one."""
+        judged = self._judged(trades)
+        width_us = self.ladder.base.timeframe.width_us
+        for venue, symbol, part in partials(judged.filter(~pl.col("is_late")), width_us):
+            self._of(venue, symbol).fold(part)
+        late = [self._revise(row) for row in judged.filter("is_late").iter_rows(named=True)]
+        self._advance(ends)
+        return late
+
+    def _advance(self, ends: Spans) -> None:
+        for (venue, symbol), span in ends.items():
+            self._of(venue, symbol).advance(span.high_us)
+
+    def _judged(self, trades: pl.DataFrame) -> pl.DataFrame:
         """Judge each trade against the stream time its own series had before it came.
 
         Returns:
-            None when none can be late, else `trades` with at (µs), open_us, stream_us (before
-            the trade) and is_late.
+            `trades` with stream_us (before the trade) and is_late.
         """
         base = self.ladder.base
         width, grace = base.timeframe.width_us, base.grace_us
-        at = pl.col("event_time").to_physical()
-        spans = trades.group_by("venue", "symbol").agg(low=at.min(), high=at.max())
-        ends = [
-            (venue, symbol, self._of(venue, symbol).stream_us, low, high)
-            for venue, symbol, low, high in spans.iter_rows()
-        ]
-        if all(low - low % width + width + grace > max(end, high) for *_, end, low, high in ends):
-            return None
-        before = pl.DataFrame(
-            [end[:3] for end in ends],
+        known = pl.DataFrame(
+            [(*series, self._of(*series).stream_us) for series in _series_of(trades)],
             schema={"venue": pl.String, "symbol": pl.String, "known_us": pl.Int64},
             orient="row",
         )
+        at = pl.col("event_time").to_physical()
+        before = at.cum_max().shift(1).over("venue", "symbol")
         return (
-            trades.with_columns(at=at)
-            .join(before, on=["venue", "symbol"], how="left", maintain_order="left")
-            .with_columns(
-                open_us=pl.col("at") - pl.col("at") % width,
-                stream_us=pl.max_horizontal(
-                    "known_us", pl.col("at").cum_max().shift(1).over("venue", "symbol")
-                ),
-            )
-            .with_columns(is_late=pl.col("open_us") + (width + grace) <= pl.col("stream_us"))
+            trades.join(known, on=["venue", "symbol"], how="left", maintain_order="left")
+            .with_columns(stream_us=pl.max_horizontal("known_us", before))
+            .with_columns(is_late=at - at % width + (width + grace) <= pl.col("stream_us"))
         )
-
-    def _fold_on_time(self, trades: pl.DataFrame, *, advance: bool = True) -> None:
-        if trades.is_empty():
-            return
-        ends: dict[tuple[str, str], int] = {}
-        for venue, symbol, part in partials(trades, self.ladder.base.timeframe.width_us):
-            self._of(venue, symbol).fold(part)
-            ends[venue, symbol] = max(ends.get((venue, symbol), part.closed[0]), part.closed[0])
-        if advance:
-            for (venue, symbol), stream_us in ends.items():
-                self._of(venue, symbol).advance(stream_us)
 
     def _revise(self, row: Record) -> Late:
         venue, symbol, stream_us = row["venue"], row["symbol"], row["stream_us"]
@@ -215,6 +220,21 @@ class BarBuilder:
         if series is None:
             series = self._series[key] = Series(self.ladder)
         return series
+
+
+def _ends(parts: list[tuple[str, str, Bar]]) -> Spans:
+    ends: Spans = {}
+    for venue, symbol, part in parts:
+        known = ends.get((venue, symbol))
+        low, high = part.open_us, part.closed[0]
+        if known is not None:
+            low, high = min(low, known.low_open_us), max(high, known.high_us)
+        ends[venue, symbol] = Span(low, high)
+    return ends
+
+
+def _series_of(trades: pl.DataFrame) -> list[tuple[str, str]]:
+    return trades.select("venue", "symbol").unique().rows()
 
 
 _LATE_FIELDS = ("symbol", "venue", "event_time", "sequence", "trade_id", "price", "size")

@@ -1,6 +1,8 @@
 """A block: all the records one fetch brought for one partition, decoded once."""
 
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -18,11 +20,13 @@ class Reading(NamedTuple):
         schema: Name of the record schema.
         registry: Where writers' schemas are found.
         columnar: Whether agents want columns (ticks) or records (all else, few and wide).
+        kept: Whether agents need the bytes of good records, too.
     """
 
     schema: str
     registry: Registry
     columnar: bool
+    kept: bool = True
 
 
 class Records(NamedTuple):
@@ -39,9 +43,9 @@ class Block:
     Attributes:
         topic: Where they were read.
         partition: Likewise.
-        values: Kafka values, framed.
+        values: Kafka values, framed; empty once decoded where nobody needs them.
         keys: Kafka keys, only for topics whose keys are checked; else empty.
-        offsets: Kafka offsets, increasing.
+        offsets: Kafka offsets, increasing: a range unless some were compacted away.
         append_us: Kafka's append time of the last record, µs.
         epoch: The source's assignment it was read under; a block of an earlier one is stale.
         reading: How `values` are read.
@@ -51,7 +55,7 @@ class Block:
     partition: int
     values: list[bytes | None]
     keys: list[bytes | None]
-    offsets: list[int]
+    offsets: Sequence[int]
     append_us: int
     reading: Reading
     epoch: int = 0
@@ -64,16 +68,18 @@ class Block:
         return self.offsets[-1]
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.offsets)
 
     def decoded(self) -> Decoded:
         """Return the decoded values; the good ones with their `offset` beside tick columns."""
         if self._decoded is None:
             found = decode(self.values, self.reading.schema, self.reading.registry)
-            offsets = pl.Series("offset", self.offsets, dtype=pl.Int64)
+            offsets = _series(self.offsets)
             if len(found.frame) != len(self.values):
                 offsets = offsets.gather(found.frame["row"])
             self._decoded = Decoded(found.frame.with_columns(offsets), found.bad)
+            if not self.reading.kept and not found.bad:
+                self.values = []
         return self._decoded
 
     def records(self) -> Records:
@@ -103,14 +109,24 @@ class Block:
             return self
         if self.offsets[-1] <= offset:
             return None
-        at = next(n for n, known in enumerate(self.offsets) if known > offset)
-        return Block(
-            self.topic,
-            self.partition,
-            self.values[at:],
-            self.keys[at:],
-            self.offsets[at:],
-            self.append_us,
-            self.reading,
-            self.epoch,
+        at = bisect_right(self.offsets, offset)
+        decoded = None
+        if self._decoded is not None:
+            frame = self._decoded.frame.filter(pl.col("offset") > offset)
+            bad = [Bad(row - at, *why) for row, *why in self._decoded.bad if row >= at]
+            decoded = Decoded(frame.with_columns(pl.col("row") - at), bad)
+        return replace(
+            self,
+            values=self.values[at:],
+            keys=self.keys[at:],
+            offsets=self.offsets[at:],
+            _decoded=decoded,
+            _records=None,
         )
+
+
+def _series(offsets: Sequence[int]) -> pl.Series:
+    if isinstance(offsets, range):
+        ends = offsets.start, offsets.stop
+        return pl.int_range(*ends, dtype=pl.Int64, eager=True).alias("offset")
+    return pl.Series("offset", offsets, dtype=pl.Int64)

@@ -7,7 +7,7 @@ its decoding run in the thread while the agents work on the last one.
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby
+from itertools import chain
 from operator import methodcaller
 
 import structlog
@@ -22,17 +22,16 @@ FETCH_RECORDS = 50_000
 """Records taken from librdkafka's queue at once, over all partitions."""
 IDLE_WAIT_S = 0.1
 ANSWER_WITHIN_S = 20.0
-MAX_RECORD_BYTES = 8 << 20
 
-_partition = methodcaller("partition")
-_topic = methodcaller("topic")
+_value = methodcaller("value")
+_key = methodcaller("key")
 _log = structlog.get_logger(__name__)
 
 DEEP_PREFETCH = {
     "fetch.max.bytes": 50 << 20,
-    "max.partition.fetch.bytes": MAX_RECORD_BYTES,
+    "max.partition.fetch.bytes": 1 << 20,
     "queued.min.messages": 200_000,
-    "queued.max.messages.kbytes": 32 << 10,
+    "queued.max.messages.kbytes": 16 << 10,
     "fetch.wait.max.ms": 20,
     "fetch.queue.backoff.ms": 5,
 }
@@ -127,43 +126,68 @@ class Source:
                 messages += self._consumer.consume(FETCH_RECORDS - 1, 0)
         except KafkaException as error:
             raise BrokerUnavailable(f"fetch failed: {error}") from error
-        blocks = [self._block(group) for group in _by_partition(messages)]
+        blocks = [self._block(tp, runs) for tp, runs in _by_partition(messages).items()]
         for block in blocks:
             block.prepare()
         return blocks
 
-    def _block(self, messages: list[Message]) -> Block:
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                raise BrokerUnavailable(
-                    f"{message.topic()}[{message.partition()}] cannot be read: {error}"
-                )
-        topic, partition = messages[0].topic(), messages[0].partition()
-        offsets = [m.offset() for m in messages]
-        tp = TopicPartition(topic, partition)
+    def _block(self, tp: TopicPartition, runs: list[list[Message]]) -> Block:
+        reading = self._readings[tp.topic]
+        spans = [range(run[0].offset(), run[0].offset() + len(run)) for run in runs]
+        offsets = spans[0] if len(spans) == 1 else list(chain.from_iterable(spans))
+        messages = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
         expected = self._next[tp]
-        if 0 <= expected < offsets[0]:
+        if reading.columnar and 0 <= expected < offsets[0]:
             _log.error(
-                "records lost to retention", topic=topic, partition=partition,
+                "records lost to retention", topic=tp.topic, partition=tp.partition,
                 expected=expected, found=offsets[0],
             )  # fmt: skip
         self._next[tp] = offsets[-1] + 1
-        keys = [m.key() for m in messages] if topic in self._keyed else []
-        values = [m.value() for m in messages]
-        append_us = messages[-1].timestamp()[1] * 1000
         return Block(
-            topic, partition, values, keys, offsets, append_us, self._readings[topic], self.epoch
+            *tp,
+            list(map(_value, messages)),
+            list(map(_key, messages)) if tp.topic in self._keyed else [],
+            offsets,
+            messages[-1].timestamp()[1] * 1000,
+            reading,
+            self.epoch,
         )
 
 
-def _by_partition(messages: list[Message]) -> list[list[Message]]:
-    """Group records by (topic, partition), keeping their order."""
-    groups: dict[tuple[str, int], list[Message]] = {}
-    for topic, of_topic in groupby(messages, _topic):
-        for partition, run in groupby(of_topic, _partition):
-            groups.setdefault((topic, partition), []).extend(run)
-    return list(groups.values())
+def _by_partition(messages: list[Message]) -> dict[TopicPartition, list[list[Message]]]:
+    """Group records by partition, into runs of consecutive offsets.
+
+    A fetch brings long runs, and offsets of one partition rise by at least one from record to
+    record: so a later record of the same partition whose offset is as far away as its index
+    proves all between, and the end of a run is found in a few looks instead of one a record.
+    """
+    groups: dict[TopicPartition, list[list[Message]]] = {}
+    start = 0
+    while start < len(messages):
+        first = messages[start]
+        error = first.error()
+        topic, partition, base = first.topic(), first.partition(), first.offset() - start
+        if error is not None:
+            raise BrokerUnavailable(f"{topic}[{partition}] cannot be read: {error}")
+
+        def belongs(index: int) -> bool:
+            other = messages[index]
+            return bool(
+                other.offset() - index == base  # noqa: B023 - called within the turn
+                and other.partition() == partition  # noqa: B023
+                and other.topic() == topic  # noqa: B023
+            )
+
+        reach = 1
+        while start + reach < len(messages) and belongs(start + reach):
+            reach *= 2
+        low, high = start + reach // 2, min(start + reach, len(messages))
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if belongs(middle) else (low, middle)
+        groups.setdefault(TopicPartition(topic, partition), []).append(messages[start:high])
+        start = high
+    return groups
 
 
 def _note_error(error: object) -> None:
