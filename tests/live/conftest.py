@@ -67,9 +67,7 @@ def _answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def make_world(
-    stack: Stack, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeWorld]:
+def make_world(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeWorld]:
     """Return a function that opens a world; settings are the workers' environment."""
     mine = []
 

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Self
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -126,7 +126,7 @@ class Feed:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         left = self._producer.flush(60)
         assert not left, f"{left} records were not acknowledged"
         assert not self._failed, self._failed[:3]

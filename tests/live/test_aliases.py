@@ -19,7 +19,7 @@ ALIASED = 2_000
 def test_misrouted_and_aliased_ticks_end_in_the_right_bars_and_partition(
     make_world: MakeWorld,
 ) -> None:
-    """librdkafka's default partitioner, CRC32, puts three of four keys elsewhere."""
+    """The default partitioner of librdkafka, CRC32, puts three of four keys elsewhere."""
     world = make_world()
     world.started("all")
     aliased = market(SEED, ALIASED, venue="KRAKEN", symbols=list(CANONICAL), repeats=0)

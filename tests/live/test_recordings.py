@@ -74,9 +74,7 @@ def test_every_bar_equals_the_independent_programs(
             assert abs(float(bar["volume"]) - volume) < 1e-9
 
 
-def test_trades_out_of_order_within_grace_change_no_bar(
-    world: World, trades: pl.DataFrame
-) -> None:
+def test_trades_out_of_order_within_grace_change_no_bar(world: World, trades: pl.DataFrame) -> None:
     """Shuffled by up to 20 s, grace is 30: nothing late, no revision beyond the final one."""
     dice = random.Random(SEED)
     arrival = [

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -119,9 +120,7 @@ class World:
         self.prefix = f"live-{name}."
         self._database = f"live_{name}"
         server = stack.postgres.rpartition("/")[0]
-        self.outside = Outside(
-            stack.kafka, stack.redis, f"{server}/{self._database}", self.prefix
-        )
+        self.outside = Outside(stack.kafka, stack.redis, f"{server}/{self._database}", self.prefix)
         self._admin = KafkaAdmin({"bootstrap.servers": stack.kafka}, prefix=self.prefix)
         self.workers: list[Worker] = []
 
@@ -186,14 +185,14 @@ class World:
         for role in roles or READS:
             for topic in READS[role]:
                 took += wait_until(
-                    lambda role=role, topic=topic: not self._lag(role, topic),
+                    partial(self._is_done, role, topic),
                     within_s - took,
                     f"{role} has committed the end of {topic}",
                 )
         return took
 
-    def _lag(self, role: str, topic: str) -> int:
-        return self.outside.lag(f"tapeline-{role}", topic)
+    def _is_done(self, role: str, topic: str) -> bool:
+        return self.outside.lag(f"tapeline-{role}", topic) == 0
 
     def logs(self) -> list[tuple[str, str]]:
         """Return the ends of the workers' logs, each with a title."""
