@@ -45,9 +45,9 @@ class Bars:
         new = [tick.record for tick in late if tick.offset > self._late_through]
         self._out.late(new, self._core.partition)
 
-    def emit(self) -> None:
-        """Publish every bar that changed."""
-        self._out.bars(self._core.emit(), self._core.partition)
+    def emit(self, *, full: bool) -> None:
+        """Publish every bar that changed; longer bars' provisional values once a checkpoint."""
+        self._out.bars(self._core.emit(base_only=not full), self._core.partition)
 
     def save(self) -> Iterator[Row]:
         """Yield the rows of the core that changed."""

@@ -89,7 +89,7 @@ class Normalize:
         )
         self._out.ticks(self._core.partition, [block.keys[row] for row in rows], values)
 
-    def emit(self) -> None:
+    def emit(self, *, full: bool) -> None:
         """Nothing is owed between blocks."""
 
     def save(self) -> Iterator[Row]:

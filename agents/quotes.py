@@ -21,6 +21,6 @@ class Quotes(Stateless):
         """Take one block."""
         self._core.fold(block.decoded().frame)
 
-    def emit(self) -> None:
+    def emit(self, *, full: bool) -> None:  # noqa: ARG002 - a quote never waits
         """Publish every quote that changed."""
         self._out.quotes(self._core.emit(), self._core.partition)

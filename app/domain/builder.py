@@ -56,6 +56,7 @@ class BarBuilder:
         self.raw_offset = -1
         self._series: dict[tuple[str, str], Series] = {}
         self._touched: set[tuple[str, str]] = set()
+        self._waiting: set[tuple[str, str]] = set()
         self._unsaved: set[tuple[str, str]] = set()
 
     def fold(self, ticks: pl.DataFrame) -> list[Late]:
@@ -85,11 +86,20 @@ class BarBuilder:
         self._advance(ends)
         return []
 
-    def emit(self) -> list[Record]:
-        """Return every bar that changed since the last call, as bar.avsc, oldest change first."""
+    def emit(self, *, base_only: bool = False) -> list[Record]:
+        """Return every bar that changed since the last call, as bar.avsc.
+
+        With `base_only` provisional values of longer bars wait; finals and revisions never do.
+        """
+        if base_only:
+            self._waiting |= self._touched
+            series = sorted(self._touched)
+        else:
+            series = sorted(self._touched | self._waiting)
+            self._waiting.clear()
         out = []
-        for venue, symbol in sorted(self._touched):
-            for emission in self._series[venue, symbol].emissions():
+        for venue, symbol in series:
+            for emission in self._series[venue, symbol].emissions(base_only=base_only):
                 frame = self.ladder.rungs[emission.rung].timeframe
                 out.append(
                     record(

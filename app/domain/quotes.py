@@ -31,6 +31,8 @@ class QuoteBook:
         The latest quote is the last by (event_time, sequence, offset): one that comes late
         never replaces a newer one.
         """
+        if ticks["bid"].null_count() == ticks["ask"].null_count() == len(ticks):
+            return
         quotes = ticks.filter(pl.col("bid").is_not_null() | pl.col("ask").is_not_null())
         if quotes.is_empty():
             return

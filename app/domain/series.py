@@ -126,12 +126,13 @@ class Series:
         self.advance(stream_us)
         return True
 
-    def emissions(self) -> list[Emission]:
+    def emissions(self, *, base_only: bool = False) -> list[Emission]:
         """Return what changed since the last call.
 
-        Finals and revisions come in order, then the newest provisional values.
+        Finals and revisions come in order, then the newest provisional values; of the base bars
+        alone if so asked, those of longer ones wait.
         """
-        for n, fresh in enumerate(self._fresh):
+        for n, fresh in enumerate(self._fresh[:1] if base_only else self._fresh):
             for open_us in sorted(fresh):
                 self._emit(n, self._current(n, open_us))
             fresh.clear()

@@ -208,10 +208,10 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - the engine's boundary
             self._die(error, "block failed", agent=agent.name, partition=block.partition)
 
-    def _emit(self) -> None:
+    def _emit(self, *, full: bool = False) -> None:
         for agent in self._agents:
             for stage in agent.stages.values():
-                stage.emit()
+                stage.emit(full=full)
         self._emitted_at = time.monotonic()
 
     async def _pulse(self) -> None:
@@ -233,7 +233,7 @@ class Engine:
     async def _checkpoint(self) -> None:
         loop = asyncio.get_running_loop()
         async with self._quiet:
-            self._emit()
+            self._emit(full=True)
             positions = self._positions()
             if not positions:
                 return

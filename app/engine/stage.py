@@ -22,8 +22,8 @@ class Stage(Protocol):
     async def apply(self, block: Block) -> None:
         """Take one block beyond `offset`. An exception ends the process, nothing acked."""
 
-    def emit(self) -> None:
-        """Publish what is owed: called after blocks and every `emit_every`."""
+    def emit(self, *, full: bool) -> None:
+        """Publish what is owed: after blocks and every `emit_every`; all of it at checkpoints."""
 
     def save(self) -> Iterator[Row]:
         """Yield the rows that changed since the last call."""
@@ -40,7 +40,7 @@ class Stateless:
     async def begin(self) -> None:
         """Nothing to get ready."""
 
-    def emit(self) -> None:
+    def emit(self, *, full: bool) -> None:
         """Nothing is owed between blocks."""
 
     def save(self) -> Iterator[Row]:

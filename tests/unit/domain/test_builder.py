@@ -140,6 +140,19 @@ def test_a_repeat_inside_one_block_is_not_counted_twice() -> None:
     assert seen(of(bars.emit(), "M1"), "trades") == [(2,)]
 
 
+def test_longer_bars_may_wait_but_their_finals_never_do() -> None:
+    bars = builder()
+    bars.fold(block(tick("10:00:10")))
+    assert [bar["timeframe"] for bar in bars.emit(base_only=True)] == ["M1"]
+    bars.fold(block(tick("10:05:30"), first_offset=1))
+    assert seen(bars.emit(base_only=True), "timeframe", "open_time", "is_final") == [
+        ("M1", at("10:00:00"), True), ("M5", at("10:00:00"), True),
+        ("M1", at("10:05:00"), False),
+    ]  # fmt: skip
+    assert seen(bars.emit(), "timeframe", "trades") == [("M5", 1), ("H1", 2)]
+    assert bars.emit() == []
+
+
 def test_quotes_do_not_touch_bars() -> None:
     bars = builder()
     bars.fold(block(tick(price=None, size=None, bid="1", ask="2")))
