@@ -10,7 +10,8 @@ import pytest
 from connectors.recordings import XRP_ETH, xrp_eth
 from tests.live.conftest import MakeWorld
 from tests.live.outside import Fields
-from tests.live.verifier import MINUTE_US, Snapshot, Verdict, verify
+from tests.live.recompute import MINUTE_US
+from tests.live.verifier import Snapshot, Verdict, verify
 from tests.live.world import READS, World
 
 pytestmark = pytest.mark.live
