@@ -49,6 +49,32 @@ def source(
     bench.source(ticks, symbols, rounds, as_json=as_json)
 
 
+@commands.command("pipeline")
+def pipeline(
+    ticks: Ticks = 1_000_000,
+    symbols: Symbols = 50,
+    rate: Annotated[float, typer.Option(min=0, help="Ticks a second; 0: all at once.")] = 0,
+    stage_ticks: Annotated[int, typer.Option(min=0, help="For the stages; 0: not.")] = 200_000,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """All workers from raw ticks to Redis and Postgres, and the time of each stage."""
+    from tests.bench import pipeline as bench  # noqa: PLC0415
+
+    bench.pipeline(ticks, symbols, rate, stage_ticks, as_json=as_json)
+
+
+@commands.command("stages")
+def stages(
+    ticks: Ticks = 200_000,
+    symbols: Symbols = 50,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Microseconds a tick of every stage, one after the other in one process."""
+    from tests.bench import stages as bench  # noqa: PLC0415
+
+    bench.stages(ticks, symbols, as_json=as_json)
+
+
 def main() -> None:
     """Run the bench that the arguments name."""
     try:

@@ -6,7 +6,7 @@ second thread, so that the next fetch is parsed meanwhile.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -14,8 +14,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as Position
 
 from app.engine.block import Block, Reading
-from app.engine.source import FETCH_RECORDS, IDLE_WAIT_S, MAX_RECORD_BYTES
+from app.engine.source import FETCH_RECORDS, IDLE_WAIT_S
 from app.topics import TopicPartition
+
+MAX_PARTITION_FETCH_BYTES = 8 << 20
+"""A partition's next fetch waits until this one is taken, so it must be large."""
 
 T = TypeVar("T")
 
@@ -29,6 +32,7 @@ class AiokafkaSource:
         self._bootstrap = client["bootstrap.servers"]
         self._readings = readings
         self._keyed = keyed
+        self.epoch = 0
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
@@ -42,6 +46,10 @@ class AiokafkaSource:
     def fetch(self) -> Future[list[Block]]:
         """Fetch once: the result is empty when nothing came within 0.1 s."""
         return self._submit(self._fetch())
+
+    def ends(self, tps: Collection[TopicPartition]) -> Future[dict[TopicPartition, int]]:
+        """Ask the broker for the log's end of each partition."""
+        return self._submit(self._ends(tps))
 
     def end_offsets(self) -> dict[TopicPartition, int]:
         """Return the log's end of each assigned partition, as far as it is known."""
@@ -58,23 +66,33 @@ class AiokafkaSource:
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _assign(self, positions: dict[TopicPartition, int]) -> None:
+    async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             self._consumer = AIOKafkaConsumer(
                 bootstrap_servers=self._bootstrap,
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                max_partition_fetch_bytes=MAX_RECORD_BYTES,
+                max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
                 fetch_max_bytes=50 << 20,
                 fetch_max_wait_ms=20,
             )
             await self._consumer.start()
+        return self._consumer
+
+    async def _assign(self, positions: dict[TopicPartition, int]) -> None:
+        consumer = await self._connected()
         self._positions = positions
-        self._consumer.assign([Position(*tp) for tp in positions])
+        self.epoch += 1
+        consumer.assign([Position(*tp) for tp in positions])
         for tp, offset in positions.items():
             if offset >= 0:
-                self._consumer.seek(Position(*tp), offset)
+                consumer.seek(Position(*tp), offset)
+
+    async def _ends(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        consumer = await self._connected()
+        ends = await consumer.end_offsets([Position(*tp) for tp in tps])
+        return {tp: ends[Position(*tp)] for tp in tps}
 
     async def _fetch(self) -> list[Block]:
         if self._consumer is None or not self._positions:
@@ -97,6 +115,7 @@ class AiokafkaSource:
             [record.offset for record in records],
             records[-1].timestamp * 1000,
             self._readings[tp.topic],
+            self.epoch,
         )
 
 

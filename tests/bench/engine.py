@@ -69,7 +69,7 @@ def report(
     show(systems)
     line(
         "\nRates from the first block taken to the last tick done, start-up excluded. tapeline: to "
-        "the broker's\nappend time of the last changed bar; every run's bars were equal to an "
+        "the broker's\nappend time of the last base bar; every bar of every run was equal to an "
         "independent recompute."
     )
     if as_json:

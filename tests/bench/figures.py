@@ -19,6 +19,8 @@ def figures(runs: Sequence[Run], bare: Sequence[Run]) -> dict[str, Any]:
     """Return the figures of one system; `bare` are the bare consumer's runs, round by round."""
     rates = [run.ticks_per_s for run in runs]
     ratios = [run.ticks_per_s / own.ticks_per_s for run, own in zip(runs, bare, strict=True)]
+    to_commit = [run.ticks / run.to_commit_s for run in runs if run.to_commit_s is not None]
+    found = {"ticks_per_s_to_commit": round(median(to_commit))} if to_commit else {}
     return {
         "ticks": runs[0].ticks,
         "ticks_per_s": round(median(rates)),
@@ -28,6 +30,7 @@ def figures(runs: Sequence[Run], bare: Sequence[Run]) -> dict[str, Any]:
         "cpu_s_per_million": round(median(run.cpu_s_per_million for run in runs), 2),
         "peak_mb": round(max(run.peak_mb for run in runs)),
         "rounds": len(runs),
+        **found,
     }
 
 

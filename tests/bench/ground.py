@@ -25,6 +25,7 @@ from tests.bench.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 LOG_BYTES = 4000
+GROUPS_GONE_WITHIN_S = 15.0
 
 
 class BenchFailed(TapelineError):
@@ -170,15 +171,19 @@ def ground(name: str, *, stores: bool = False) -> Iterator[Ground]:
 def _forget(admin: KafkaAdmin, settings: Settings) -> None:
     admin.delete(list(admin.partitions()))
     client = AdminClient({**settings.kafka_client_config(), **QUIET})
-    groups = [
-        each.group_id
-        for each in client.list_consumer_groups().result(15).valid
-        if each.group_id.startswith(settings.topic_prefix)
-    ]
-    if groups:
-        for future in client.delete_consumer_groups(groups).values():
-            # A peer that was killed is still a member for a while; its group expires by itself.
-            future.exception(15)
+    deadline = time.monotonic() + GROUPS_GONE_WITHIN_S
+    # A peer that ended without a word is still a member until its session ends.
+    while groups := _groups(client, settings.topic_prefix):
+        answers = client.delete_consumer_groups(groups).values()
+        failed = [future for future in answers if future.exception(15) is not None]
+        if not failed or time.monotonic() > deadline:
+            return
+        time.sleep(0.5)
+
+
+def _groups(client: AdminClient, prefix: str) -> list[str]:
+    found = client.list_consumer_groups().result(15).valid
+    return [each.group_id for each in found if each.group_id.startswith(prefix)]
 
 
 def _sql(url: str, statement: str) -> None:

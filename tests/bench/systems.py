@@ -33,6 +33,8 @@ class Run(NamedTuple):
     seconds: float
     cpu_s: float
     peak_mb: float
+    to_commit_s: float | None = None
+    """Tapeline's: until all offsets were seen to be committed, which a checkpoint does each s."""
 
     @property
     def ticks_per_s(self) -> float:
@@ -96,10 +98,10 @@ def tapeline(
 
     First mark: when every worker has its partitions and has applied a block, by their metrics
     (asked 100 times a second until then, and not again). Last mark: the broker's append time of
-    the first bar that holds the last tick of its partition, the latest over partitions and
-    timeframes; so decoding, folding, roll-up, encoding, publishing and the broker's
-    acknowledgement are inside. The run counts only if all offsets were committed and every bar
-    equals the recompute.
+    the first base bar that holds the last tick of its partition, the latest over partitions; so
+    decoding, folding, encoding, publishing and the broker's acknowledgement are inside, and the
+    roll-up as far as it goes along. The run counts only if all offsets were committed afterwards
+    and every bar of every timeframe equals the recompute.
 
     Args:
         here: The ground, with the ticks published.
@@ -116,10 +118,12 @@ def tapeline(
     started = [here.worker("compute", module, group) for _ in range(workers)]
     first = _first_mark(started)
     _await_commit(here, started, f"{settings.topic_prefix}{run}-compute", name_of_ticks)
+    committed = time.time()
     last = check_bars(here, bars, since, ends)
     watches = [worker.watch for worker in started]
     here.stop_workers()
-    return between(first, Mark(last, bars.ticks), watches)
+    done = between(first, Mark(last, bars.ticks), watches)
+    return done._replace(to_commit_s=committed - first.at)
 
 
 def between(first: Mark, last: Mark, watches: list[Watch]) -> Run:

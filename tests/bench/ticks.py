@@ -11,6 +11,7 @@ from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient
 
 from app import topics
+from app.cli.pace import Pace
 from app.cli.recompute import WIDTHS, Key, Values, differences
 from app.domain.simulator import Market, feed
 from app.engine.publisher import Publisher
@@ -27,6 +28,7 @@ START_US = 1_700_000_000_000_000
 STEP_US = 75.0
 """Between two ticks of the simulator, of which three in four are trades: one each 100 us."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SLICE_S = 0.05
 KEPT = ("symbol", "venue", "event_time", "sequence", "price", "size")
 
 
@@ -57,13 +59,13 @@ class Sent(NamedTuple):
     bytes_per_tick: float
 
 
-def publish(here: Ground, count: int, symbols: int, topic: Topic) -> Sent:
+def publish(here: Ground, count: int, symbols: int, topic: Topic, pace: Pace | None = None) -> Sent:
     """Publish trades to ticks.raw.v1, or to ticks.v1 as normalization would have."""
     publisher = Publisher(here.client)
     partitions = here.settings.partitions
     written = dict.fromkeys(range(partitions), 0)
     kept, size = [], 0
-    for frame in trades(count, symbols):
+    for frame in _paced(trades(count, symbols), pace):
         kept.append(frame.select(KEPT))
         homes = {s: partition_of(s, partitions) for s in frame["symbol"].unique().to_list()}
         home = frame["symbol"].replace_strict(homes, return_dtype=pl.Int64)
@@ -81,6 +83,18 @@ def publish(here: Ground, count: int, symbols: int, topic: Topic) -> Sent:
         _expire(here, publisher, written)
     publisher.flush()
     return Sent(pl.concat(kept), size / count)
+
+
+def _paced(frames: Iterator[pl.DataFrame], pace: Pace | None) -> Iterator[pl.DataFrame]:
+    """Yield the frames, at a pace in slices of `SLICE_S`."""
+    sent = 0
+    for frame in frames:
+        step = len(frame) if pace is None else max(1, round(pace.rate * SLICE_S))
+        for part in frame.iter_slices(step):
+            if pace is not None:
+                pace.wait(sent)
+            yield part
+            sent += len(part)
 
 
 def _expire(here: Ground, publisher: Publisher, written: dict[int, int]) -> None:
@@ -124,7 +138,7 @@ def expected_bars(ticks: pl.DataFrame, timeframes: tuple[str, ...]) -> Bars:
 
 
 def check_bars(here: Ground, bars: Bars, since: dict[int, int], ends: dict[int, int]) -> float:
-    """Return when the bars of the last ticks were published, by the broker's clock.
+    """Return when the base bars of the last ticks were published, by the broker's clock.
 
     Args:
         here: The ground.
@@ -137,8 +151,9 @@ def check_bars(here: Ground, bars: Bars, since: dict[int, int], ends: dict[int, 
         BenchFailed: A bar is missing or differs.
     """
     codec = RecordCodec(topics.BARS.schema, built_in())
+    base = here.settings.timeframes[0]
     newest: dict[Key, dict[str, Any]] = {}
-    last_us: dict[tuple[int, str], int] = {}
+    last_us: dict[int, int] = {}
     for records in read(here.client, here.settings.topic(topics.BARS)):
         for record in records:
             if record.offset < since[record.partition]:
@@ -148,13 +163,12 @@ def check_bars(here: Ground, bars: Bars, since: dict[int, int], ends: dict[int, 
             known = newest.get(key)
             if known is None or _rank(bar) >= _rank(known):
                 newest[key] = bar
-            if bar["last_offset"] + 1 == ends[record.partition]:
-                last_us.setdefault((record.partition, bar["timeframe"]), record.append_us)
+            if bar["timeframe"] == base and bar["last_offset"] + 1 == ends[record.partition]:
+                last_us.setdefault(record.partition, record.append_us)
     wrong = differences(bars.expected, newest.values(), whole=True)
     if wrong:
         raise BenchFailed(f"{len(wrong)} values of bars differ, such as {wrong[0]}")
-    wanted = {(p, t) for p, end in ends.items() if end for t in here.settings.timeframes}
-    missing = wanted - set(last_us)
+    missing = {partition for partition, end in ends.items() if end} - set(last_us)
     if missing:
         raise BenchFailed(f"no bar holds the last tick of {sorted(missing)}")
     return max(last_us.values()) / 1e6

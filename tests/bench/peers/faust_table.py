@@ -24,6 +24,8 @@ app = faust.App(
     web_enabled=False,
     consumer_auto_offset_reset="earliest",
     datadir=job["home"],
+    broker_session_timeout=10.0,
+    broker_heartbeat_interval=2.5,
 )
 ticks = app.topic(job["topic"], key_type=bytes, value_type=bytes,
                   key_serializer="raw", value_serializer="raw")
