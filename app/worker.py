@@ -5,6 +5,7 @@ stop everything within 20 s. When a role has its partitions, ``run/worker-ROLE.r
 under TAPELINE_HOME.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -68,8 +69,9 @@ def _require_topics(role: Role, settings: Settings) -> None:
 class Supervisor:
     """Keeps one child process a role."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, metrics_port: int) -> None:
         self._home = home
+        self._metrics_port = metrics_port
         self._children: dict[Role, subprocess.Popen[bytes]] = {}
         self._started: dict[Role, float] = {}
         self._pause: dict[Role, float] = dict.fromkeys(ROLES, FIRST_PAUSE_S)
@@ -95,7 +97,12 @@ class Supervisor:
 
     def _start(self, role: Role) -> None:
         self._started[role] = time.monotonic()
-        self._children[role] = subprocess.Popen([sys.executable, "-m", "app.worker", role])  # noqa: S603
+        # One port a role: the first is compute's, the next ones are the others' in order.
+        port = self._metrics_port and self._metrics_port + ROLES.index(role)
+        self._children[role] = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "app.worker", role],
+            env={**os.environ, "METRICS_PORT": str(port)},
+        )
         _log.info("role started", role=role, pid=self._children[role].pid)
 
     def _restart(self, role: Role, status: int) -> None:
@@ -131,7 +138,7 @@ def main() -> None:
         if sys.argv[1] == "all":
             settings = configuration.load()
             configure(settings.log_level)
-            sys.exit(Supervisor(settings.home).run())
+            sys.exit(Supervisor(settings.home, settings.metrics_port).run())
         run(next(role for role in ROLES if role == sys.argv[1]))
     except ConfigError as error:
         sys.exit(f"{error}")
