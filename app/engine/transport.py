@@ -72,6 +72,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._flow: Flow = self.app.flow
         self._pending: Future[list[Block]] | None = None
+        self._changelog_fetch: asyncio.Future[Any] | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._assigned_blocks: set[TP] = set()
         self._ready = False
@@ -97,7 +98,9 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self, tps: set[TP], wait_s: float
     ) -> AsyncIterator[tuple[TP, Message]]:
         generation = self.app.consumer_generation_id
-        found = await self._getmany(active_partitions=tps, timeout=wait_s)
+        fetch = self._getmany(active_partitions=tps, timeout=wait_s)
+        self._changelog_fetch = asyncio.ensure_future(fetch)
+        found = await asyncio.shield(self._changelog_fetch)
         for tp, records in found.items():
             newest = {record.key: record for record in records}
             for record in sorted(newest.values(), key=lambda r: r.offset):
@@ -144,6 +147,16 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
                     self._slots.release()
             return True
         return bool(super().ack(message))
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek, once no fetch of an earlier generation is on its way.
+
+        It would take records from behind the new positions and drop them: recovery would wait
+        for them for ever.
+        """
+        if self._changelog_fetch is not None:
+            await asyncio.wait([self._changelog_fetch])
+        await super().seek_wait(partitions)
 
     async def perform_seek(self) -> None:
         """Start the source where the engine says, once tables are restored."""
