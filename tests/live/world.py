@@ -33,6 +33,8 @@ HEALED_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 20.0
 LOG_SHOWN = 6_000
 ROOT = Path(__file__).parents[2]
+DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+"""A test run that is killed leaves no workers behind."""
 OUR_SETTINGS = ("TAPELINE_", "BARS_", "KAFKA_", "REDIS_", "POSTGRES_", "SCHEMA_REGISTRY_")
 
 
@@ -67,7 +69,7 @@ class Worker:
         home.mkdir(parents=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.worker", role],
+                [*DIES_WITH_US, sys.executable, "-m", "app.worker", role],
                 cwd=ROOT,
                 env={**env, "TAPELINE_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
