@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal
 
 from agents.bars import Bars
-from agents.hot import HotRecords, HotTicks
+from agents.hot import HotRecords, HotTicks, Kind
 from agents.normalize import Normalize
 from agents.quotes import Quotes
 from agents.warm import WarmBars, WarmTicks, keep_house
@@ -164,17 +164,22 @@ def _hot(parts: Parts) -> None:
         parts.metrics,
     )
     keep = parts.settings.hot_ticks
-    parts.add("hot-ticks", topics.TICKS, lambda _: HotTicks(store, keep, metrics), stateful=False)
+    parts.add(
+        "hot-ticks",
+        topics.TICKS,
+        lambda _: HotTicks(store, keep, parts.outlets, metrics),
+        stateful=False,
+    )
     for name, topic, put in (
         ("hot-bars", topics.BARS, store.put_bars),
         ("hot-quotes", topics.QUOTES, store.put_quotes),
     ):
-        stage = partial(_records, put, parts)
-        parts.add(name, topic, stage, stateful=False)
+        kind = Kind(topic, store, put, metrics)
+        parts.add(name, topic, partial(_hot_records, kind, parts), stateful=False)
 
 
-def _records(put: Callable[..., int], parts: Parts, _partition: int) -> HotRecords:
-    return HotRecords(put, parts.outlets, parts.metrics)
+def _hot_records(kind: Kind, parts: Parts, partition: int) -> HotRecords:
+    return HotRecords(kind, partition, parts.outlets, parts.tail)
 
 
 def _warm(parts: Parts) -> None:

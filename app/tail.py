@@ -5,7 +5,7 @@ order, so the last one tells what a replay need not publish again.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import polars as pl
@@ -22,6 +22,7 @@ from schemas.wire import Undecodable
 
 TIMEOUT_S = 20.0
 STEP = 1_000
+EVERY = 1 << 62
 
 OffsetOf = Callable[[Mapping[str, Any]], int]
 
@@ -68,6 +69,16 @@ class Tail:
     def late_through(self, partition: int) -> int:
         """Return the highest offset of ticks.v1 among the late ticks of a partition, or -1."""
         return self._through(topics.LATE, partition, lambda late: late["tick_offset"])
+
+    def whole(self, topic: Topic, partition: int) -> Iterator[list[dict[str, Any]]]:
+        """Yield every record of a partition, in blocks; what is no record is passed over."""
+        codec = RecordCodec(topic.schema, self._registry)
+        for values in self._last(topic, partition, EVERY):
+            records = []
+            for value in values:
+                with suppress(Undecodable):
+                    records.append(codec.decode(value or b""))
+            yield records
 
     def _through(self, topic: Topic, partition: int, offset_of: OffsetOf) -> int:
         codec = RecordCodec(topic.schema, self._registry)

@@ -180,6 +180,19 @@ class RedisHotStore(HotStore):
         return [_row("tick", str(member), RANK_WIDTH) for member in members]
 
     @override
+    def is_whole(self, part: str) -> bool:
+        with translating():
+            return bool(self._redis.exists(self._whole_key(part)))
+
+    @override
+    def mark_whole(self, part: str) -> None:
+        with translating():
+            self._redis.set(self._whole_key(part), 1)
+
+    def _whole_key(self, part: str) -> str:
+        return f"{self.prefix}:whole:{part}"
+
+    @override
     def ping(self) -> str:
         with translating():
             return f"Redis {self._redis.info('server')['redis_version']}"

@@ -39,7 +39,16 @@ class MemoryHotStore(HotStore):
         self._bars: dict[SeriesKey, dict[datetime, Row]] = {}
         self._quotes: dict[tuple[str, str], Row] = {}
         self._ticks: dict[tuple[str, str], dict[tuple[Any, ...], Row]] = {}
+        self._whole: set[str] = set()
         self._lock = Lock()
+
+    @override
+    def is_whole(self, part: str) -> bool:
+        return part in self._whole
+
+    @override
+    def mark_whole(self, part: str) -> None:
+        self._whole.add(part)
 
     @override
     def put_bars(self, rows: Sequence[Row]) -> int:

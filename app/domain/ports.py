@@ -132,6 +132,14 @@ class HotStore(Protocol):
         """Return the newest `limit` ticks with the fields of `tick.avsc`, oldest first."""
         ...
 
+    def is_whole(self, part: str) -> bool:
+        """Return whether `part` was marked, and nothing was lost since."""
+        ...
+
+    def mark_whole(self, part: str) -> None:
+        """Remember that the store holds all of `part`, a name of the caller's."""
+        ...
+
     def ping(self) -> str:
         """Return the server's name and version."""
         ...

@@ -56,11 +56,19 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """How often things happen, in seconds; `stuck_after_s` is the watchdog's patience."""
+    """How often things happen, in seconds.
+
+    Attributes:
+        emit_every_s: Between two emissions of what changed.
+        checkpoint_every_s: Between two checkpoints.
+        stuck_after_s: Without progress for so long, with records to read, the process ends.
+        restore_within_s: State not restored for so long after an assignment, likewise.
+    """
 
     emit_every_s: float
     checkpoint_every_s: float
     stuck_after_s: float = 60.0
+    restore_within_s: float = 300.0
 
 
 class Engine:
@@ -91,6 +99,7 @@ class Engine:
         self._metrics = metrics
         self._on_ready = on_ready
         self._leaving = False
+        self._expected_at: float | None = None
         self._applying: asyncio.Future[None] | None = None
         self._agents: list[Agent] = []
         self._quiet = asyncio.Lock()
@@ -132,6 +141,10 @@ class Engine:
         """Return whether the topic is read in blocks."""
         return any(agent.topic == topic for agent in self._agents)
 
+    def expect(self, partitions: int) -> None:
+        """Partitions were assigned: their state must be restored within `restore_within_s`."""
+        self._expected_at = time.monotonic() if partitions else None
+
     async def starts(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Restore every stage of the assigned partitions; return where to read them from."""
         starts: dict[TopicPartition, int] = {}
@@ -155,6 +168,7 @@ class Engine:
         )
         self._metrics.ready(partitions=len(starts))
         self._leaving = False
+        self._expected_at = None
         self._on_ready()
         return starts
 
@@ -220,6 +234,8 @@ class Engine:
             await asyncio.sleep(self._cadence.emit_every_s)
             try:
                 now = time.monotonic()
+                if now - (self._expected_at or now) > self._cadence.restore_within_s:
+                    raise TimeoutError(f"not restored in {self._cadence.restore_within_s:.0f} s")  # noqa: TRY301
                 if now - self._emitted_at >= self._cadence.emit_every_s:
                     async with self._quiet:
                         self._emit()
@@ -228,7 +244,7 @@ class Engine:
                     await self._checkpoint()
                     self._watch()
             except Exception as error:  # noqa: BLE001 - the engine's boundary
-                self._die(error, "checkpoint failed")
+                self._die(error, "pulse failed")
 
     async def _checkpoint(self) -> None:
         loop = asyncio.get_running_loop()

@@ -43,6 +43,9 @@ class Flow(Protocol):
     def reads(self, topic: str) -> bool:
         """Return whether the topic is read in blocks."""
 
+    def expect(self, partitions: int) -> None:
+        """Partitions were assigned; their state is about to be restored."""
+
     async def starts(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Return where to read each partition from, -1 the beginning.
 
@@ -186,6 +189,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         """Keep Faust's own fetcher off the topics that are read in blocks."""
         blocks = [KafkaPartition(*tp) for tp in assigned if self._flow.reads(tp.topic)]
         await self._thread.call_thread(self._pause, self._thread._ensure_consumer(), blocks)  # noqa: SLF001
+        self._flow.expect(len(blocks))
         await super().on_partitions_assigned(assigned, generation_id)
 
     @staticmethod

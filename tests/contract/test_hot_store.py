@@ -223,3 +223,9 @@ def test_nothing_to_put_is_no_error(hot: HotStore) -> None:
     assert (hot.put_bars([]), hot.put_quotes([]), hot.put_ticks(ticks())) == (0, 0, 0)
     assert hot.ticks(*PAIR, limit=10) == []
     assert hot.bars(*SERIES, limit=10) == []
+
+
+def test_a_part_is_whole_once_marked(hot: HotStore) -> None:
+    assert not hot.is_whole("bars.v1:0")
+    hot.mark_whole("bars.v1:0")
+    assert (hot.is_whole("bars.v1:0"), hot.is_whole("bars.v1:1")) == (True, False)

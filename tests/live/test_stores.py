@@ -145,7 +145,6 @@ def test_bars_go_on_while_redis_is_away_and_postgres_is_killed(
     assert all(worker.process.poll() is None for worker in world.workers)
 
 
-@pytest.mark.xfail(strict=True, reason="nothing fills a Redis again that came back empty")
 def test_a_redis_that_comes_back_empty_is_filled_again(
     world: World, private_redis: PrivateRedis
 ) -> None:
@@ -157,6 +156,7 @@ def test_a_redis_that_comes_back_empty_is_filled_again(
     _publish(world, market(SEED + 1, 1_000, venue="TEST", symbols=("LTC/USD",)))
     world.settle()
 
+    wait_until(lambda: not verify(world.outside).faults, 15, "Redis is filled again", every_s=1)
     verify(world.outside).require(test="redis empty", seed=SEED)
 
 
