@@ -5,6 +5,7 @@ stop everything within 20 s. When a role has its partitions, ``run/worker-ROLE.r
 under TAPELINE_HOME.
 """
 
+import gc
 import os
 import signal
 import subprocess
@@ -44,6 +45,10 @@ def run(role: Role) -> None:
     mark.unlink(missing_ok=True)
     _require_topics(role, settings)
     app = worker(role, settings, on_ready=partial(_mark, mark))
+    # What start-up made stays; collections walk only what came after.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     try:
         Worker(app, loglevel="WARN", quiet=True, redirect_stdouts=False).execute_from_commandline()
     finally:

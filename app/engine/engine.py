@@ -154,14 +154,15 @@ class Engine:
                     if tp.topic == agent.topic:
                         start = await self._begin(agent, tp, committed[tp])
                         starts[tp] = min(starts.get(tp, start), start)
-            ends = await asyncio.wrap_future(self.source.ends(starts.keys()))
+            bounds = await asyncio.wrap_future(self.source.bounds(starts.keys()))
             for tp, start in starts.items():
-                if start > ends[tp]:
-                    was_read = f"but was read up to {start}"
-                    raise LogShrunk(f"{tp.topic}[{tp.partition}] ends at {ends[tp]}, {was_read}")  # noqa: TRY301
+                if start > bounds[tp].end:
+                    where = f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end}"
+                    raise LogShrunk(f"{where}, but was read up to {start}")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - the engine's boundary
             self._die(error, "restore failed")
-        self._committed = {tp: max(offset, 0) for tp, offset in committed.items()}
+        # What has expired before it was ever read is no lag, and waits for no commit.
+        self._committed = {tp: max(committed[tp], bounds[tp].first) for tp in starts}
         self._moved.clear()
         _log.info(
             "partitions assigned", partitions={f"{t}[{p}]": o for (t, p), o in starts.items()}

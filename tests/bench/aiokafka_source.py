@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as Position
 
 from app.engine.block import Block, Reading
-from app.engine.source import FETCH_RECORDS, IDLE_WAIT_S
+from app.engine.source import FETCH_RECORDS, IDLE_WAIT_S, Bounds
 from app.topics import TopicPartition
 
 MAX_PARTITION_FETCH_BYTES = 8 << 20
@@ -47,9 +47,9 @@ class AiokafkaSource:
         """Fetch once: the result is empty when nothing came within 0.1 s."""
         return self._submit(self._fetch())
 
-    def ends(self, tps: Collection[TopicPartition]) -> Future[dict[TopicPartition, int]]:
-        """Ask the broker for the log's end of each partition."""
-        return self._submit(self._ends(tps))
+    def bounds(self, tps: Collection[TopicPartition]) -> Future[dict[TopicPartition, Bounds]]:
+        """Ask the broker where the log of each partition begins and ends."""
+        return self._submit(self._bounds(tps))
 
     def end_offsets(self) -> dict[TopicPartition, int]:
         """Return the log's end of each assigned partition, as far as it is known."""
@@ -89,10 +89,12 @@ class AiokafkaSource:
             if offset >= 0:
                 consumer.seek(Position(*tp), offset)
 
-    async def _ends(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    async def _bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         consumer = await self._connected()
-        ends = await consumer.end_offsets([Position(*tp) for tp in tps])
-        return {tp: ends[Position(*tp)] for tp in tps}
+        wanted = [Position(*tp) for tp in tps]
+        begins = await consumer.beginning_offsets(wanted)
+        ends = await consumer.end_offsets(wanted)
+        return {tp: Bounds(begins[Position(*tp)], ends[Position(*tp)]) for tp in tps}
 
     async def _fetch(self) -> list[Block]:
         if self._consumer is None or not self._positions:
