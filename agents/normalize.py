@@ -49,7 +49,9 @@ class Normalize:
     def _learn(self) -> None:
         partition, rules = self._core.partition, self._core.rules
         for ticks in self._tail.ticks(partition, rules.dedupe_window):
-            self._core.remember(ticks)
+            # What the replay will bring again must not be known yet: it is state, too.
+            raw = ticks["raw_offset"]
+            self._core.remember(ticks.filter(raw.is_null() | (raw <= self._core.offset)))
             published = ticks["raw_offset"].max()
             if isinstance(published, int):
                 self._ticks_through = max(self._ticks_through, published)

@@ -91,6 +91,7 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
             registry,
             columnar=topic.schema == "tick",
             kept=(role, topic) != ("compute", topics.TICKS),
+            dense=topic is topics.TICKS,
         )
         for topic in READS[role]
     }

@@ -22,6 +22,7 @@ from schemas.wire import Undecodable
 
 TIMEOUT_S = 20.0
 STEP = 1_000
+AT_ONCE = 20_000
 EVERY = 1 << 62
 
 OffsetOf = Callable[[Mapping[str, Any]], int]
@@ -99,13 +100,18 @@ class Tail:
     def _last(self, topic: Topic, partition: int, count: int) -> Iterator[list[bytes | None]]:
         """Yield the values of the last `count` records in blocks, fewer when there are fewer."""
         name = self._prefix + topic.name
-        settings = {**self._client, "group.id": "tapeline-tail", "enable.auto.commit": False}
+        settings = {
+            **self._client,
+            "group.id": "tapeline-tail",
+            "enable.auto.commit": False,
+            "queued.max.messages.kbytes": 8 << 10,
+        }
         with closing(Consumer(settings)) as consumer:
             low, high = self._bounds(consumer, name, partition)
             at = max(low, high - count)
             consumer.assign([Position(name, partition, at)])
             while at < high:
-                messages = consumer.consume(50_000, 0.2)
+                messages = consumer.consume(AT_ONCE, 0.2)
                 if not messages:
                     position = consumer.position([Position(name, partition)])[0].offset
                     if position >= high:

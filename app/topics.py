@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 DAY_MS = 86_400_000
+RECORD_BYTES = 2 << 20
+"""Largest batch a topic takes; a tick may have 1 MiB."""
 
 
 class TopicPartition(NamedTuple):
@@ -27,12 +29,14 @@ class Topic:
         schema: Name of the record schema in `schemas/`.
         cleanup: ``compact`` keeps the newest value of each key, ``delete`` keeps by age.
         retention_ms: How long a deleted topic keeps records; None for compacted ones.
+        max_bytes: Largest batch of records; a dead letter holds a whole refused record.
     """
 
     name: str
     schema: str
     cleanup: Literal["compact", "delete"]
     retention_ms: int | None = None
+    max_bytes: int = RECORD_BYTES
 
     def config(self) -> dict[str, str]:
         """Return the broker's settings for this topic."""
@@ -40,6 +44,7 @@ class Topic:
             "cleanup.policy": self.cleanup,
             "message.timestamp.type": "LogAppendTime",
             "compression.type": "producer",
+            "max.message.bytes": str(self.max_bytes),
         }
         if self.retention_ms is not None:
             settings["retention.ms"] = str(self.retention_ms)
@@ -57,7 +62,7 @@ QUOTES = Topic("quotes.v1", "quote", "compact")
 ANOMALIES = Topic("anomalies.v1", "anomaly", "delete", 30 * DAY_MS)
 GAPS = Topic("ticks.gaps.v1", "gap", "compact")
 LATE = Topic("ticks.late.v1", "late_tick", "delete", 30 * DAY_MS)
-DEAD_LETTERS = Topic("ticks.dlq.v1", "dead_letter", "delete", 30 * DAY_MS)
+DEAD_LETTERS = Topic("ticks.dlq.v1", "dead_letter", "delete", 30 * DAY_MS, 3 * RECORD_BYTES)
 CLOCK = Topic("clock.v1", "clock", "delete", 7 * DAY_MS)
 
 ALL = (RAW, TICKS, BARS, QUOTES, ANOMALIES, GAPS, LATE, DEAD_LETTERS, CLOCK)

@@ -5,6 +5,7 @@ stop everything within 20 s. When a role has its partitions, ``run/worker-ROLE.r
 under TAPELINE_HOME.
 """
 
+import ctypes
 import gc
 import os
 import signal
@@ -26,7 +27,11 @@ from app.settings import Settings
 from connectors.kafka_admin import KafkaAdmin
 
 STOP_WITHIN_S = 20.0
+EXIT_CONFIG = 2
+"""Exit status of a wrong configuration, which no restart mends."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+M_ARENA_MAX = -8
+"""glibc's mallopt(3): two heaps instead of one a thread keep 60 to 100 MB less."""
 _log = structlog.get_logger(__name__)
 
 
@@ -45,6 +50,7 @@ def run(role: Role) -> None:
     mark.unlink(missing_ok=True)
     _require_topics(role, settings)
     app = worker(role, settings, on_ready=partial(_mark, mark))
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
     # What start-up made stays; collections walk only what came after.
     gc.collect()
     gc.freeze()
@@ -80,6 +86,7 @@ class Supervisor:
         self._children: dict[Role, subprocess.Popen[bytes]] = {}
         self._started: dict[Role, float] = {}
         self._pause: dict[Role, float] = dict.fromkeys(ROLES, FIRST_PAUSE_S)
+        self._due: dict[Role, float] = {}
         self._stopping = False
 
     def run(self) -> int:
@@ -93,8 +100,14 @@ class Supervisor:
         while not self._stopping:
             time.sleep(0.1)
             for role, child in list(self._children.items()):
-                if child.poll() is not None and not self._stopping:
-                    self._restart(role, child.returncode)
+                if child.poll() is not None and role not in self._due:
+                    if child.returncode == EXIT_CONFIG:
+                        self._stopping = True
+                    self._put_off(role, child.returncode)
+            for role in [r for r, due in self._due.items() if due <= time.monotonic()]:
+                if not self._stopping:
+                    del self._due[role]
+                    self._start(role)
             if not mark.exists() and all(ready_file(self._home, r).exists() for r in ROLES):
                 mark.write_text(f"{time.time():.3f}\n")
         mark.unlink(missing_ok=True)
@@ -110,13 +123,12 @@ class Supervisor:
         )
         _log.info("role started", role=role, pid=self._children[role].pid)
 
-    def _restart(self, role: Role, status: int) -> None:
+    def _put_off(self, role: Role, status: int) -> None:
         if time.monotonic() - self._started[role] > LONGEST_PAUSE_S:
             self._pause[role] = FIRST_PAUSE_S
         _log.error("role ended", role=role, status=status, again_in_s=self._pause[role])
-        time.sleep(self._pause[role])
+        self._due[role] = time.monotonic() + self._pause[role]
         self._pause[role] = min(2 * self._pause[role], LONGEST_PAUSE_S)
-        self._start(role)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -131,7 +143,8 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 _log.error("role did not stop", role=role, within_s=STOP_WITHIN_S)
                 child.kill()
-        return 0
+        ended = [child.returncode for child in self._children.values()]
+        return EXIT_CONFIG if EXIT_CONFIG in ended else 0
 
 
 def main() -> None:
@@ -146,7 +159,8 @@ def main() -> None:
             sys.exit(Supervisor(settings.home, settings.metrics_port).run())
         run(next(role for role in ROLES if role == sys.argv[1]))
     except ConfigError as error:
-        sys.exit(f"{error}")
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_CONFIG)
 
 
 if __name__ == "__main__":

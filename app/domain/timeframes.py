@@ -106,7 +106,7 @@ def ladder(names: Iterable[str], grace_us: Mapping[str, int], revise_for_us: int
     for n, frame in enumerate(frames):
         parents = tuple(i for i, child in enumerate(children) if child == n)
         widest = max((frames[p].width_us for p in parents), default=0)
-        rungs.append(
-            Rung(frame, children[n], parents, grace_us[frame.name], widest + revise_for_us)
-        )
+        grace = grace_us[frame.name]
+        keep_us = max(widest, grace) + revise_for_us + SECOND_US
+        rungs.append(Rung(frame, children[n], parents, grace, keep_us))
     return Ladder(tuple(rungs), revise_for_us)

@@ -21,12 +21,14 @@ class Reading(NamedTuple):
         registry: Where writers' schemas are found.
         columnar: Whether agents want columns (ticks) or records (all else, few and wide).
         kept: Whether agents need the bytes of good records, too.
+        dense: Whether offsets have no holes: one writer of ours, no transactions, no compaction.
     """
 
     schema: str
     registry: Registry
     columnar: bool
     kept: bool = True
+    dense: bool = False
 
 
 class Records(NamedTuple):

@@ -26,6 +26,9 @@ from app.topics import TopicPartition
 
 _log = structlog.get_logger(__name__)
 
+LEASE_S = 8.0
+"""Below the group's session timeout."""
+
 LEAVE_WITHIN_S = 2.0
 """How long a block in work may hold up a rebalance or a stop."""
 
@@ -68,7 +71,7 @@ class Cadence:
     emit_every_s: float
     checkpoint_every_s: float
     stuck_after_s: float = 60.0
-    restore_within_s: float = 300.0
+    restore_within_s: float = 80.0  # Faust gives up its recovery, silently, after 90 s
 
 
 class Engine:
@@ -99,6 +102,9 @@ class Engine:
         self._metrics = metrics
         self._on_ready = on_ready
         self._leaving = False
+        self._turn = 0
+        self._watched_at = 0.0
+        self._beat = time.monotonic()
         self._expected_at: float | None = None
         self._applying: asyncio.Future[None] | None = None
         self._agents: list[Agent] = []
@@ -135,6 +141,7 @@ class Engine:
 
     def start_pulse(self) -> None:
         """Register the clock of the engine: emissions, checkpoints, watchdog."""
+        self.app.task(self._heartbeat)
         self.app.task(self._pulse)
 
     def reads(self, topic: str) -> bool:
@@ -148,13 +155,19 @@ class Engine:
     async def starts(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Restore every stage of the assigned partitions; return where to read them from."""
         starts: dict[TopicPartition, int] = {}
+        self._turn += 1
+        turn = self._turn
+        for agent in self._agents:
+            agent.stages.clear()
         try:
             for agent in self._agents:
                 for tp in committed:
                     if tp.topic == agent.topic:
                         start = await self._begin(agent, tp, committed[tp])
+                        self._still(turn)
                         starts[tp] = min(starts.get(tp, start), start)
             bounds = await asyncio.wrap_future(self.source.bounds(starts.keys()))
+            self._still(turn)
             for tp, start in starts.items():
                 if start > bounds[tp].end:
                     where = f"{tp.topic}[{tp.partition}] ends at {bounds[tp].end}"
@@ -175,9 +188,10 @@ class Engine:
 
     async def leave(self) -> None:
         """Checkpoint, then forget all partitions."""
+        self._leaving = True
+        self._turn += 1
         if not any(agent.stages for agent in self._agents):
             return
-        self._leaving = True
         if self._applying is not None and not self._applying.done():
             # A store may be away for minutes; what is not applied is read again elsewhere.
             await asyncio.wait([self._applying], timeout=LEAVE_WITHIN_S)
@@ -189,6 +203,13 @@ class Engine:
         for agent in self._agents:
             agent.stages.clear()
         _log.info("partitions released")
+
+    def _still(self, turn: int) -> None:
+        """Stop a restore that another assignment or a revocation has overtaken."""
+        if turn != self._turn:
+            for agent in self._agents:
+                agent.stages.clear()
+            raise asyncio.CancelledError
 
     async def _begin(self, agent: Agent, tp: TopicPartition, committed: int) -> int:
         stage = agent.stages[tp.partition] = agent.stage(tp.partition)
@@ -202,14 +223,14 @@ class Engine:
         return stage.offset + 1 if stage.offset >= 0 else -1
 
     async def _work(self, agent: Agent, block: Block) -> None:
-        stage = agent.stages.get(block.partition)
-        if stage is None or block.epoch != self.source.epoch:
-            return  # revoked while it waited: whoever owns the partition reads it again
-        fresh = block.after(stage.offset)
-        if fresh is None:
-            return
         try:
             async with self._quiet:
+                stage = agent.stages.get(block.partition)
+                if stage is None or self._leaving or block.epoch != self.source.epoch:
+                    return  # revoked while it waited: whoever owns the partition reads it again
+                fresh = block.after(stage.offset)
+                if fresh is None:
+                    return
                 began = time.perf_counter()
                 self._applying = asyncio.ensure_future(stage.apply(fresh))
                 await self._applying
@@ -228,6 +249,13 @@ class Engine:
             for stage in agent.stages.values():
                 stage.emit(full=full)
         self._emitted_at = time.monotonic()
+
+    async def _heartbeat(self) -> None:
+        self._beat = time.monotonic()
+        while not self.app.should_stop:
+            await asyncio.sleep(LEASE_S / 16)
+            self._require_lease()
+            self._beat = time.monotonic()
 
     async def _pulse(self) -> None:
         checkpoint_at = time.monotonic()
@@ -262,12 +290,22 @@ class Engine:
                 if TopicPartition(agent.topic, partition) in positions
             ]
             await loop.run_in_executor(None, self.publisher.flush)
+            self._require_lease()
             for agent, partition, rows in snapshot:
                 self._write(agent, partition, rows)
             await loop.run_in_executor(None, self.publisher.flush)
         if await self.app.consumer.commit_positions(positions):
             self._committed |= positions
             self._metrics.committed(positions)
+
+    def _require_lease(self) -> None:
+        """End a process that was stopped for longer than its session: others own its partitions.
+
+        What it would write now could be older than what they have written.
+        """
+        if time.monotonic() - self._beat > LEASE_S:
+            error = TimeoutError(f"paused for more than {LEASE_S:.0f} s")
+            self._die(error, "lease lost")
 
     def _positions(self) -> dict[TopicPartition, int]:
         """Return the next offset of each partition that has moved, the slowest agent's."""
@@ -285,17 +323,20 @@ class Engine:
             self.publisher.publish(topic, partition, key, value)
 
     def _watch(self) -> None:
-        """End the process when a partition has records but its commits stand still."""
+        """End the process when a partition was read further but its commits stand still."""
         now = time.monotonic()
         ends = self.source.end_offsets()
         self._metrics.lag({tp: end - self._committed.get(tp, 0) for tp, end in ends.items()})
-        for tp, end in ends.items():
+        if now - self._watched_at > self._cadence.stuck_after_s / 4:
+            self._moved.clear()  # nothing was watched for long: a store was away, all start anew
+        self._watched_at = now
+        for tp, read in self.source.positions().items():
             at = self._committed.get(tp, 0)
             stood_at, since = self._moved.setdefault(tp, (at, now))
-            if at >= end or at != stood_at:
+            if at >= read or at != stood_at:
                 self._moved[tp] = at, now
             elif now - since > self._cadence.stuck_after_s:
-                stuck = f"{tp.topic}[{tp.partition}] stands at {at} of {end}"
+                stuck = f"{tp.topic}[{tp.partition}] was read to {read} and stands at {at}"
                 self._die(RuntimeError(stuck), "no progress")
 
     def fail(self, error: BaseException) -> None:

@@ -29,6 +29,7 @@ class Publisher:
             {
                 **client,
                 "enable.idempotence": True,
+                "enable.gapless.guarantee": True,
                 "linger.ms": linger_ms,
                 "compression.type": "lz4",
                 "batch.num.messages": 50_000,

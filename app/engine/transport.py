@@ -13,6 +13,7 @@ the topics of the flow are read by `Source` instead. What differs from Faust's c
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -29,7 +30,10 @@ from app.engine.source import Source
 from app.errors import TapelineError
 from app.topics import TopicPartition
 
-IN_FLIGHT = 8
+FETCHES_AHEAD = 2
+"""Fetches asked for beyond the one that the agents work on."""
+
+IN_FLIGHT = 6
 """Blocks handed to agents and not yet finished, over all partitions."""
 
 _log = structlog.get_logger(__name__)
@@ -74,7 +78,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._flow: Flow = self.app.flow
-        self._pending: Future[list[Block]] | None = None
+        self._pending: deque[Future[list[Block]]] = deque()
         self._changelog_fetch: asyncio.Future[Any] | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._assigned_blocks: set[TP] = set()
@@ -113,17 +117,17 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _blocks(self) -> AsyncIterator[tuple[TP, Message]]:
         generation = self.app.consumer_generation_id
-        pending = self._pending or self._flow.source.fetch()
-        # Asked for before the last one is worked on: fetch and decode overlap the agents.
-        self._pending = None
+        # One fetch is being taken while the one before is decoded and the agents work on a third.
+        while len(self._pending) < FETCHES_AHEAD:
+            self._pending.append(self._flow.source.fetch())
         try:
-            blocks = await asyncio.wrap_future(pending)
+            blocks = await asyncio.wrap_future(self._pending.popleft())
         except TapelineError as error:
             self._flow.fail(error)
             raise
         if not self._ready or self.app.consumer_generation_id != generation:
             return
-        self._pending = self._flow.source.fetch()
+        self._pending.append(self._flow.source.fetch())
         for block in blocks:
             tp = TP(block.topic, block.partition)
             await self._slots.acquire()
@@ -174,7 +178,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
             self._committed_offset[TP(*tp)] = None
         starts = await self._flow.starts(blocks)
         await asyncio.wrap_future(self._flow.source.assign(starts))
-        self._pending = None
+        self._pending.clear()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._ready = True
 
