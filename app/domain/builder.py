@@ -15,6 +15,7 @@ import polars as pl
 from app.domain.bars import Bar, instant, partials, record
 from app.domain.series import Series
 from app.domain.timeframes import Ladder
+from app.errors import ConfigError
 
 Record = dict[str, object]
 STATE_VERSION = 1
@@ -125,15 +126,25 @@ class BarBuilder:
                 yield key, None if bar is None else json.dumps(astuple(bar))
             yield f"{name}|", json.dumps([series.stream_us, series.first_us])
         self._unsaved.clear()
-        yield "", json.dumps([STATE_VERSION, self.offset, self.raw_offset])
+        yield "", json.dumps([STATE_VERSION, self.offset, self.raw_offset, self._names()])
 
     def restore(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Put back what `save` yielded; timeframes no longer configured are dropped."""
+        """Put back what `save` yielded.
+
+        Raises:
+            ConfigError: It was saved with other timeframes: its bars lack the children of the new.
+        """
         rungs = {rung.timeframe.name: n for n, rung in enumerate(self.ladder.rungs)}
-        for key, value in rows:
+        # The fence first: it says for which timeframes the others are.
+        for key, value in sorted(rows):
             fields = json.loads(value)
             if not key:
-                _, self.offset, self.raw_offset = fields
+                _, self.offset, self.raw_offset, names = fields
+                if names != self._names():
+                    raise ConfigError(
+                        f"BARS_TIMEFRAMES must be {','.join(names)} as in the saved state, was "
+                        f"{','.join(self._names())}; a new TAPELINE_GROUP builds all bars anew"
+                    )
                 continue
             name, _, rest = key.partition("|")
             symbol, _, venue = name.rpartition("@")
@@ -142,9 +153,11 @@ class BarBuilder:
                 series.stream_us, series.first_us = fields
                 continue
             frame, _, _ = rest.partition("|")
-            if frame in rungs:
-                open_us, opened, closed, *others = fields
-                series.restore(rungs[frame], Bar(open_us, tuple(opened), tuple(closed), *others))
+            open_us, opened, closed, *others = fields
+            series.restore(rungs[frame], Bar(open_us, tuple(opened), tuple(closed), *others))
+
+    def _names(self) -> list[str]:
+        return [rung.timeframe.name for rung in self.ladder.rungs]
 
     def _unseen(self, ticks: pl.DataFrame) -> pl.DataFrame:
         """Drop what a zombie published a second time.

@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.builder import BarBuilder
 from app.domain.timeframes import ladder
+from app.errors import ConfigError
 from tests.unit.domain.ticks import at, block, tick
 
 NAMES = ("M1", "M5", "H1")
@@ -151,6 +152,26 @@ def test_longer_bars_may_wait_but_their_finals_never_do() -> None:
     ]  # fmt: skip
     assert seen(bars.emit(), "timeframe", "trades") == [("M5", 1), ("H1", 2)]
     assert bars.emit() == []
+
+
+def test_state_of_other_timeframes_is_refused() -> None:
+    """Its longer bars would be made of too few children, without a word."""
+    bars = builder()
+    bars.fold(block(tick("10:00:10")))
+    rows = [(key, value) for key, value in bars.save() if value is not None]
+    shorter = ladder(("S1", "M1"), {"S1": 0, "M1": 0}, 0)
+
+    with pytest.raises(ConfigError, match="must be M1,M5,H1 as in the saved state, was S1,M1"):
+        BarBuilder(shorter, partition=3).restore(rows)
+
+
+def test_a_bar_is_kept_until_it_is_final_however_long_its_grace() -> None:
+    patient = BarBuilder(ladder(("M1",), {"M1": 1_800_000_000}, 0), partition=0)
+    for minute in range(40):
+        patient.fold(block(tick(f"10:{minute:02d}:00"), first_offset=minute))
+        list(patient.save())
+
+    assert len([bar for bar in patient.emit() if bar["revision"] == 1]) == 9
 
 
 def test_quotes_do_not_touch_bars() -> None:
