@@ -3,13 +3,11 @@
 A server that does not answer is a failure: skipping would say that the contract holds.
 """
 
-import json
 import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -21,32 +19,28 @@ from connectors.hot_redis import RedisHotStore
 from connectors.memory import MemoryHotStore, MemoryWarmStore
 from connectors.migrations import migrate
 from connectors.warm_postgres import PostgresWarmStore
+from tests.conftest import Stack
 
 KEEP_BARS = 50
 TEST_DATABASE = "9"
 
 
-def server(variable: str, name: str) -> str:
-    """Return the URL from the environment, or from the running local stack."""
-    if url := os.environ.get(variable):
-        return url
-    home = os.environ.get("TAPELINE_HOME") or Path.home() / ".local/share/tapeline"
-    stack = Path(home) / "run" / "stack.json"
-    if not stack.exists():
-        pytest.fail(f"{variable} is not set and there is no {stack}: start the stack")
-    return str(json.loads(stack.read_text())[name])
+def _stack(request: pytest.FixtureRequest) -> Stack:
+    """Return the shared servers, started only if a test has none of its own to use."""
+    stack: Stack = request.getfixturevalue("stack")
+    return stack
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> str:
-    url = server("REDIS_URL", "redis")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    url = os.environ.get("REDIS_URL") or _stack(request).redis
     return f"{url.rpartition('/')[0]}/{TEST_DATABASE}" if url.endswith("/0") else url
 
 
 @pytest.fixture(scope="session")
-def make_database() -> Iterator[Callable[[], str]]:
+def make_database(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Return a function that makes an empty database and returns its URL."""
-    url, made = server("POSTGRES_URL", "postgres"), []
+    url, made = os.environ.get("POSTGRES_URL") or _stack(request).postgres, []
 
     def make() -> str:
         name = f"contract_{uuid4().hex[:12]}"

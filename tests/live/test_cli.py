@@ -22,7 +22,7 @@ from connectors.kafka_admin import KafkaAdmin
 from connectors.kafka_reader import Record, read
 from schemas.record import RecordCodec
 from schemas.registry import built_in
-from tests.live.world import Stack
+from tests.conftest import Stack
 
 pytestmark = pytest.mark.live
 FILE = """\

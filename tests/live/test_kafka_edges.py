@@ -16,7 +16,7 @@ from app.topics import TopicPartition
 from connectors.kafka_admin import KafkaAdmin, Lag
 from connectors.kafka_reader import read
 from connectors.producer import QUEUE, TickProducer
-from tests.live.world import Stack
+from tests.conftest import Stack
 
 pytestmark = pytest.mark.live
 

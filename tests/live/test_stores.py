@@ -15,10 +15,11 @@ import pytest
 import redis
 
 from connectors.migrations import migrate
+from tests.conftest import ROOT
 from tests.live.conftest import MakeWorld
 from tests.live.feed import Pair, market
 from tests.live.verifier import verify
-from tests.live.world import ROOT, World, wait_until
+from tests.live.world import World, wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

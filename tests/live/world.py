@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +19,7 @@ from app import topics
 from connectors.kafka_admin import KafkaAdmin
 from connectors.migrations import migrate
 from connectors.producer import TickProducer
+from tests.conftest import ROOT, Stack
 from tests.live.feed import Feed
 from tests.live.outside import Outside
 
@@ -32,19 +33,9 @@ READY_WITHIN_S = 60.0
 HEALED_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 20.0
 LOG_SHOWN = 6_000
-ROOT = Path(__file__).parents[2]
 DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 """A test run that is killed leaves no workers behind."""
 OUR_SETTINGS = ("TAPELINE_", "BARS_", "KAFKA_", "REDIS_", "POSTGRES_", "SCHEMA_REGISTRY_")
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Where the servers are."""
-
-    kafka: str
-    redis: str
-    postgres: str
 
 
 def wait_until(
