@@ -212,14 +212,16 @@ class Engine:
             raise asyncio.CancelledError
 
     async def _begin(self, agent: Agent, tp: TopicPartition, committed: int) -> int:
-        stage = agent.stages[tp.partition] = agent.stage(tp.partition)
+        stage = agent.stage(tp.partition)
         if agent.table is None:
             stage.offset = committed - 1
         else:
             number, rows = checkpoint.restored(tp.partition, agent.table.data.data)
             agent.numbers[tp.partition] = number
-            stage.restore(rows.items())
+            # In a thread: with many symbols it takes seconds, and the heart must go on beating.
+            await asyncio.to_thread(stage.restore, rows.items())
         await stage.begin()
+        agent.stages[tp.partition] = stage
         return stage.offset + 1 if stage.offset >= 0 else -1
 
     async def _work(self, agent: Agent, block: Block) -> None:
