@@ -31,7 +31,7 @@ EXIT_CONFIG = 2
 """Exit status of a wrong configuration, which no restart mends."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 M_ARENA_MAX = -8
-"""glibc's mallopt(3): two heaps instead of one a thread keep 60 to 100 MB less."""
+"""glibc's mallopt(3): two heaps, instead of one for each thread that keeps what it freed."""
 _log = structlog.get_logger(__name__)
 
 

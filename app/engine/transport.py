@@ -5,7 +5,7 @@ the topics of the flow are read by `Source` instead. What differs from Faust's c
 
 - `getmany` yields one message per block, its value the block, its offset the last record's;
 - changelog topics are read as always, except that of each key only the last record of a fetch is
-  delivered: recovery wants nothing else, and Faust takes 0.1 ms for each;
+  delivered: recovery wants nothing else, and Faust takes them one by one;
 - commit positions are the checkpoints' (Faust fills the offsets between blocks one by one, and
   was seen to stop committing a partition after a restart);
 - blocks on their way to agents are bounded, so a slow agent slows the fetch.
@@ -81,7 +81,6 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._pending: deque[Future[list[Block]]] = deque()
         self._changelog_fetch: asyncio.Future[Any] | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._assigned_blocks: set[TP] = set()
         self._ready = False
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
