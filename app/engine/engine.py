@@ -16,6 +16,7 @@ import structlog
 
 from app.engine import checkpoint
 from app.engine.block import Block
+from app.engine.liveness import LEASE_S, Liveness
 from app.engine.publisher import Publisher
 from app.engine.source import Source
 from app.engine.stage import Stage
@@ -25,9 +26,6 @@ from app.metrics import Metrics
 from app.topics import TopicPartition
 
 _log = structlog.get_logger(__name__)
-
-LEASE_S = 8.0
-"""Below the group's session timeout."""
 
 LEAVE_WITHIN_S = 2.0
 """How long a block in work may hold up a rebalance or a stop."""
@@ -103,15 +101,12 @@ class Engine:
         self._on_ready = on_ready
         self._leaving = False
         self._turn = 0
-        self._watched_at = 0.0
-        self._beat = time.monotonic()
-        self._expected_at: float | None = None
+        self._liveness = Liveness(cadence.stuck_after_s, cadence.restore_within_s)
         self._applying: asyncio.Future[None] | None = None
         self._agents: list[Agent] = []
         self._quiet = asyncio.Lock()
         self._emitted_at = 0.0
         self._committed: dict[TopicPartition, int] = {}
-        self._moved: dict[TopicPartition, tuple[int, float]] = {}
         app.flow = self
 
     def add(self, name: str, topic: str, stage: Callable[[int], Stage], *, stateful: bool) -> None:
@@ -150,7 +145,7 @@ class Engine:
 
     def expect(self, partitions: int) -> None:
         """Partitions were assigned: their state must be restored within `restore_within_s`."""
-        self._expected_at = time.monotonic() if partitions else None
+        self._liveness.expect(partitions)
 
     async def starts(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Restore every stage of the assigned partitions; return where to read them from."""
@@ -176,13 +171,12 @@ class Engine:
             self._die(error, "restore failed")
         # What has expired before it was ever read is no lag, and waits for no commit.
         self._committed = {tp: max(committed[tp], bounds[tp].first) for tp in starts}
-        self._moved.clear()
         _log.info(
             "partitions assigned", partitions={f"{t}[{p}]": o for (t, p), o in starts.items()}
         )
         self._metrics.ready(partitions=len(starts))
         self._leaving = False
-        self._expected_at = None
+        self._liveness.restored()
         self._on_ready()
         return starts
 
@@ -253,11 +247,14 @@ class Engine:
         self._emitted_at = time.monotonic()
 
     async def _heartbeat(self) -> None:
-        self._beat = time.monotonic()
+        self._liveness.beat()
         while not self.app.should_stop:
             await asyncio.sleep(LEASE_S / 16)
-            self._require_lease()
-            self._beat = time.monotonic()
+            try:
+                self._liveness.require_lease()
+            except TimeoutError as error:
+                self._die(error, "lease lost")
+            self._liveness.beat()
 
     async def _pulse(self) -> None:
         checkpoint_at = time.monotonic()
@@ -265,8 +262,7 @@ class Engine:
             await asyncio.sleep(self._cadence.emit_every_s)
             try:
                 now = time.monotonic()
-                if now - (self._expected_at or now) > self._cadence.restore_within_s:
-                    raise TimeoutError(f"not restored in {self._cadence.restore_within_s:.0f} s")  # noqa: TRY301
+                self._liveness.require_restored()
                 if now - self._emitted_at >= self._cadence.emit_every_s:
                     async with self._quiet:
                         self._emit()
@@ -292,22 +288,13 @@ class Engine:
                 if TopicPartition(agent.topic, partition) in positions
             ]
             await loop.run_in_executor(None, self.publisher.flush)
-            self._require_lease()
+            self._liveness.require_lease()
             for agent, partition, rows in snapshot:
                 self._write(agent, partition, rows)
             await loop.run_in_executor(None, self.publisher.flush)
         if await self.app.consumer.commit_positions(positions):
             self._committed |= positions
             self._metrics.committed(positions)
-
-    def _require_lease(self) -> None:
-        """End a process that was stopped for longer than its session: others own its partitions.
-
-        What it would write now could be older than what they have written.
-        """
-        if time.monotonic() - self._beat > LEASE_S:
-            error = TimeoutError(f"paused for more than {LEASE_S:.0f} s")
-            self._die(error, "lease lost")
 
     def _positions(self) -> dict[TopicPartition, int]:
         """Return the next offset of each partition that has moved, the slowest agent's."""
@@ -325,21 +312,9 @@ class Engine:
             self.publisher.publish(topic, partition, key, value)
 
     def _watch(self) -> None:
-        """End the process when a partition was read further but its commits stand still."""
-        now = time.monotonic()
         ends = self.source.end_offsets()
         self._metrics.lag({tp: end - self._committed.get(tp, 0) for tp, end in ends.items()})
-        if now - self._watched_at > self._cadence.stuck_after_s / 4:
-            self._moved.clear()  # nothing was watched for long: a store was away, all start anew
-        self._watched_at = now
-        for tp, read in self.source.positions().items():
-            at = self._committed.get(tp, 0)
-            stood_at, since = self._moved.setdefault(tp, (at, now))
-            if at >= read or at != stood_at:
-                self._moved[tp] = at, now
-            elif now - since > self._cadence.stuck_after_s:
-                stuck = f"{tp.topic}[{tp.partition}] was read to {read} and stands at {at}"
-                self._die(RuntimeError(stuck), "no progress")
+        self._liveness.watch(self.source.positions(), self._committed)
 
     def fail(self, error: BaseException) -> None:
         """End the process, nothing acked."""

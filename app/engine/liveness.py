@@ -1,0 +1,94 @@
+"""When a worker must end itself: liveness means progress.
+
+Each check raises, and the engine ends the process with nothing acked; a restart replays from the
+last checkpoint. The clock is handed in, so that tests need not wait.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from app.topics import TopicPartition
+
+LEASE_S: Final = 8.0
+"""Below the group's session timeout."""
+
+
+class Liveness:
+    """The heart, the restore deadline and the commit watchdog of one worker.
+
+    Args:
+        stuck_after_s: Commits that stand still for so long, behind what was read, are stuck.
+        restore_within_s: State must be restored so soon after an assignment.
+        clock_s: A monotonic clock.
+    """
+
+    def __init__(
+        self,
+        stuck_after_s: float,
+        restore_within_s: float,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stuck_after_s = stuck_after_s
+        self._restore_within_s = restore_within_s
+        self._clock_s = clock_s
+        self._beat_s = clock_s()
+        self._expected_s: float | None = None
+        self._watched_s = clock_s()
+        self._moved: dict[TopicPartition, tuple[int, float]] = {}
+
+    def beat(self) -> None:
+        """Say that the process runs; called several times a lease."""
+        self._beat_s = self._clock_s()
+
+    def require_lease(self) -> None:
+        """Refuse to go on after a pause: others own the partitions by now.
+
+        What the process would write could be older than what they have written.
+
+        Raises:
+            TimeoutError: There was no beat for longer than the lease.
+        """
+        if self._clock_s() - self._beat_s > LEASE_S:
+            raise TimeoutError(f"paused for more than {LEASE_S:.0f} s")
+
+    def expect(self, partitions: int) -> None:
+        """Partitions were assigned: their state must be restored in time."""
+        self._expected_s = self._clock_s() if partitions else None
+
+    def restored(self) -> None:
+        """The state is restored."""
+        self._expected_s = None
+        self._moved.clear()
+
+    def require_restored(self) -> None:
+        """Refuse to wait for ever for a restore.
+
+        Raises:
+            TimeoutError: The state is not restored in time.
+        """
+        if self._expected_s is None:
+            return
+        if self._clock_s() - self._expected_s > self._restore_within_s:
+            raise TimeoutError(f"not restored in {self._restore_within_s:.0f} s")
+
+    def watch(
+        self, read: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, int]
+    ) -> None:
+        """Look at every partition: next offset to read, and next to commit.
+
+        Raises:
+            TimeoutError: A partition was read further and its commits stand still.
+        """
+        now = self._clock_s()
+        if now - self._watched_s > self._stuck_after_s / 4:
+            self._moved.clear()  # nothing was watched for long: a store was away, all start anew
+        self._watched_s = now
+        for tp, through in read.items():
+            at = committed.get(tp, 0)
+            stood_at, since = self._moved.setdefault(tp, (at, now))
+            if at >= through or at != stood_at:
+                self._moved[tp] = at, now
+            elif now - since > self._stuck_after_s:
+                where = f"{tp.topic}[{tp.partition}]"
+                raise TimeoutError(f"{where} was read to {through} and stands at {at}")
