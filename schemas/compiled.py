@@ -1,0 +1,19 @@
+"""Loops over a block, compiled to machine code once and kept on disk beside their source.
+
+A cached function does not notice when a function of *another* module that it calls changes: what
+compiled functions call lies in their own module. Arrays they take are contiguous and writable, or
+each kind of array is compiled anew.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numba
+
+Loop = TypeVar("Loop", bound=Callable[..., object])
+
+
+def compiled(loop: Loop) -> Loop:
+    """Compile a function for the types of its first call; it runs without the interpreter's lock."""
+    made: Loop = numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
+    return made
