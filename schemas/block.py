@@ -15,14 +15,18 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from schemas.columns import Columns
+from schemas.layout import layout
 from schemas.pack import encode
+from schemas.packed import Packed
 from schemas.reading import Joined, Reading, reading
 from schemas.record import RecordCodec
 from schemas.registry import Registry
 from schemas.scan import Marks, Positions, plain
+from schemas.walk import Shape, shape, walk
 from schemas.wire import MAX_BYTES, PREFIX_BYTES, Undecodable
 
-__all__ = ["Bad", "Decoded", "decode", "encode"]
+__all__ = ["Bad", "Decoded", "columns", "decode", "encode"]
 
 ROW = "row"
 _NO_ID = -1
@@ -88,6 +92,20 @@ def decode(values: Sequence[bytes | None], name: str, registry: Registry) -> Dec
     return Decoded(pl.concat(_numbered(*part) for part in parts).sort(ROW), bad)
 
 
+def columns(values: Packed, name: str, registry: Registry) -> Columns | None:
+    """Return where the fields of a block's records are, and the numbers among them.
+
+    None unless every value is a record of the current schema called `name`, plain as in
+    `schemas.walk`, its texts ASCII: then `decode` reads what is readable.
+    """
+    codec = _codec(name, registry)  # type: ignore[arg-type]  # hashed by identity
+    found = walk(values, _shape(codec), ascii_only=True, kept=True)
+    if not found.is_plain.all():
+        return None
+    names = {field.name: number for number, field in enumerate(layout(name))}
+    return Columns(values, names, found.numbers, found.sizes)
+
+
 def _parts(
     values: Sequence[bytes], joined: Joined, ids: Positions, codec: RecordCodec
 ) -> Iterator[tuple[pl.DataFrame, Positions]]:
@@ -146,6 +164,11 @@ def _numbered(frame: pl.DataFrame, rows: Positions) -> pl.DataFrame:
 @lru_cache(maxsize=64)
 def _codec(name: str, registry: Registry) -> RecordCodec:
     return RecordCodec(name, registry)
+
+
+@lru_cache(maxsize=64)
+def _shape(codec: RecordCodec) -> Shape:
+    return shape(layout(codec.name), codec.schema_id)
 
 
 def _reading(codec: RecordCodec, schema_id: int) -> Reading | None:

@@ -1,4 +1,4 @@
-"""What a walk over plain records finds: every field's place, and its value where that is a number."""
+"""What a walk over plain records finds: every field's place, and the value of every number."""
 
 from dataclasses import dataclass
 

@@ -14,6 +14,6 @@ Loop = TypeVar("Loop", bound=Callable[..., object])
 
 
 def compiled(loop: Loop) -> Loop:
-    """Compile a function for the types of its first call; it runs without the interpreter's lock."""
+    """Compile a function on its first call, to run without the interpreter's lock."""
     made: Loop = numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
     return made

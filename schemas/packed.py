@@ -35,7 +35,7 @@ class Packed(Sequence[bytes | None]):
     def __getitem__(self, at: int) -> bytes | None: ...
     @overload
     def __getitem__(self, at: slice) -> "Packed": ...
-    def __getitem__(self, at: int | slice) -> "bytes | None | Packed":
+    def __getitem__(self, at: int | slice) -> "bytes | Packed | None":
         if isinstance(at, slice):
             return self.take(at)
         start, end = self.starts[at], self.ends[at]
