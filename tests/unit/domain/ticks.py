@@ -3,7 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
+
+from app.domain.trades import Trades, of_frame
 
 DAY = datetime(2024, 3, 4, tzinfo=UTC)
 SCHEMA = {
@@ -61,3 +64,9 @@ def block(*rows: dict[str, object], first_offset: int = 0) -> pl.DataFrame:
     """Return the rows as one decoded block, with offsets from `first_offset` on."""
     numbered = [{"offset": first_offset + n, "row": n, **row} for n, row in enumerate(rows)]
     return pl.DataFrame(numbered, schema=SCHEMA, orient="row")
+
+
+def trades(*rows: dict[str, object], first_offset: int = 0) -> Trades:
+    """Return the same as the bars' loops take it."""
+    frame = block(*rows, first_offset=first_offset)
+    return of_frame(frame, np.zeros(len(frame), np.int64))
