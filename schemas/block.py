@@ -1,11 +1,12 @@
 """Many framed records to columns at once, none of them shifted by a bad neighbour.
 
-    values ─► joined behind one Avro container header ─► scan: which are plain?
-        plain:  polars reads them, all of one writer's schema together
+    values ─► walk: which are plain?
+        plain:  joined behind an Avro container's header, and polars reads them, all of one
+                writer's schema together
         others: record by record; refused, or written again in plain form and read with the rest
 
 Polars decodes a container twenty times as fast as fastavro its records, but would run on over a
-wrong length into the next record, or panic: so it sees only what the scan found to be whole.
+wrong length into the next record, or panic: so it sees only what the walk found to be whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +19,11 @@ import polars as pl
 from schemas.columns import Columns
 from schemas.layout import layout
 from schemas.pack import encode
-from schemas.packed import Packed
-from schemas.reading import Joined, Reading, reading
+from schemas.packed import Packed, Positions, pack
+from schemas.reading import Reading, reading
 from schemas.record import RecordCodec
 from schemas.registry import Registry
-from schemas.scan import Marks, Positions, plain
-from schemas.walk import Shape, shape, walk
+from schemas.walk import Marks, walk
 from schemas.wire import MAX_BYTES, PREFIX_BYTES, Undecodable
 
 __all__ = ["Bad", "Decoded", "columns", "decode", "encode"]
@@ -70,22 +70,18 @@ def decode(values: Sequence[bytes | None], name: str, registry: Registry) -> Dec
             is passed on: nothing is lost, the block can be decoded again.
     """
     codec = _codec(name, registry)  # type: ignore[arg-type]  # hashed by identity
-    held = [value or b"" for value in values]
-    current = _reading(codec, codec.schema_id)
-    if current is None:
-        raise AssertionError(f"{name} must be readable in columns")
-    joined = current.join(held)
-    ids = _ids(joined)
-    if (ids == codec.schema_id).all() and _plain(joined, current).all():
-        frame = current.read(joined.container)
+    packed = values if isinstance(values, Packed) else pack(values)
+    current = _current(codec)
+    if _plain(packed, current, ascii_only=False).all():
+        frame = current.read(current.join(packed))
         if frame is not None:
-            return Decoded(_numbered(frame, np.arange(len(held))), [])
-    parts = list(_parts(held, joined, ids, codec))
-    is_doubtful = np.ones(len(held), np.bool_)
+            return Decoded(_numbered(frame, np.arange(len(packed))), [])
+    parts = list(_parts(packed, codec))
+    is_doubtful = np.ones(len(packed), np.bool_)
     for _, rows in parts:
         is_doubtful[rows] = False
-    rewritten, bad = _judged(held, np.flatnonzero(is_doubtful), codec)
-    frame = current.read(current.join(list(rewritten.values())).container)
+    rewritten, bad = _judged(packed, np.flatnonzero(is_doubtful), codec)
+    frame = current.read(current.join(pack(rewritten.values())))
     if frame is None:
         raise AssertionError(f"polars must read every {name} that fastavro wrote")
     parts.append((frame, np.fromiter(rewritten, np.int64, len(rewritten))))
@@ -99,62 +95,57 @@ def columns(values: Packed, name: str, registry: Registry) -> Columns | None:
     `schemas.walk`, its texts ASCII: then `decode` reads what is readable.
     """
     codec = _codec(name, registry)  # type: ignore[arg-type]  # hashed by identity
-    found = walk(values, _shape(codec), ascii_only=True, kept=True)
+    found = walk(values, _current(codec).shape, ascii_only=True, kept=True)
     if not found.is_plain.all():
         return None
     names = {field.name: number for number, field in enumerate(layout(name))}
     return Columns(values, names, found.numbers, found.sizes)
 
 
-def _parts(
-    values: Sequence[bytes], joined: Joined, ids: Positions, codec: RecordCodec
-) -> Iterator[tuple[pl.DataFrame, Positions]]:
+def _parts(values: Packed, codec: RecordCodec) -> Iterator[tuple[pl.DataFrame, Positions]]:
     """Yield the plain records of each writer's schema, and their rows."""
+    ids = _ids(values)
     for schema_id in np.unique(ids[ids != _NO_ID]).tolist():
         by = _reading(codec, schema_id)
         if by is None:
             continue
         rows = np.flatnonzero(ids == schema_id)
-        # The scan leaves texts to polars. If it refuses one, none but ASCII is left to it.
+        # The walk leaves texts to polars. If it refuses one, none but ASCII is left to it.
         for ascii_only in (False, True):
-            whole = rows[_plain(_of(joined, rows), by, ascii_only=ascii_only)]
-            frame = by.read(by.join([values[row] for row in whole.tolist()]).container)
+            whole = rows[_plain(values.take(rows), by, ascii_only=ascii_only)]
+            frame = by.read(by.join(values.take(whole)))
             if frame is not None:
                 yield frame, whole
                 break
 
 
 def _judged(
-    values: Sequence[bytes], rows: Positions, codec: RecordCodec
+    values: Packed, rows: Positions, codec: RecordCodec
 ) -> tuple[dict[int, bytes], list[Bad]]:
     """Return which of some rows are records, in plain form, and what is wrong with the others."""
     good: dict[int, bytes] = {}
     bad = []
     for row in rows.tolist():
         try:
-            good[row] = codec.canonical(values[row])
+            good[row] = codec.canonical(values[row] or b"")
         except Undecodable as error:
             bad.append(Bad(row, error.reason, error.detail))
     return good, bad
 
 
-def _ids(joined: Joined) -> Positions:
+def _ids(values: Packed) -> Positions:
     """Return the schema id of each value, `_NO_ID` where there is none or the value is too long."""
-    container, starts, ends = joined
-    words = np.ndarray((len(container) - 7,), np.dtype(">u8"), container, strides=(1,))
-    ids = (words[starts] >> np.uint64(8 * (8 - PREFIX_BYTES))).astype(np.int64)
-    sizes = ends - starts
-    is_framed = (ids <= _LAST_ID) & (sizes >= PREFIX_BYTES) & (sizes <= MAX_BYTES)
-    return np.where(is_framed, ids, _NO_ID)
+    words = np.ndarray((len(values.buffer) - 7,), np.dtype(">u8"), values.buffer, strides=(1,))
+    sizes = values.ends - values.starts
+    rows = np.flatnonzero((sizes >= PREFIX_BYTES) & (sizes <= MAX_BYTES))
+    found = (words[values.starts[rows]] >> np.uint64(8 * (8 - PREFIX_BYTES))).astype(np.int64)
+    ids = np.full(len(values), _NO_ID, np.int64)
+    ids[rows] = np.where(found <= _LAST_ID, found, _NO_ID)
+    return ids
 
 
-def _plain(joined: Joined, by: Reading, *, ascii_only: bool = False) -> Marks:
-    container, starts, ends = joined
-    return plain(container, starts + PREFIX_BYTES, ends, by.fields, ascii_only=ascii_only)
-
-
-def _of(joined: Joined, rows: Positions) -> Joined:
-    return Joined(joined.container, joined.starts[rows], joined.ends[rows])
+def _plain(values: Packed, by: Reading, *, ascii_only: bool) -> Marks:
+    return walk(values, by.shape, ascii_only=ascii_only, kept=False).is_plain
 
 
 def _numbered(frame: pl.DataFrame, rows: Positions) -> pl.DataFrame:
@@ -166,9 +157,11 @@ def _codec(name: str, registry: Registry) -> RecordCodec:
     return RecordCodec(name, registry)
 
 
-@lru_cache(maxsize=64)
-def _shape(codec: RecordCodec) -> Shape:
-    return shape(layout(codec.name), codec.schema_id)
+def _current(codec: RecordCodec) -> Reading:
+    current = _reading(codec, codec.schema_id)
+    if current is None:
+        raise AssertionError(f"{codec.name} must be readable in columns")
+    return current
 
 
 def _reading(codec: RecordCodec, schema_id: int) -> Reading | None:
@@ -182,4 +175,4 @@ def _reading(codec: RecordCodec, schema_id: int) -> Reading | None:
 @lru_cache(maxsize=256)
 def _known_reading(codec: RecordCodec, schema_id: int) -> Reading | None:
     # An unknown id raises, and so is asked for again: it may be registered later.
-    return reading(codec.name, codec.writer(schema_id))
+    return reading(codec.name, schema_id, codec.writer(schema_id))

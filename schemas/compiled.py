@@ -3,6 +3,10 @@
 A cached function does not notice when a function of *another* module that it calls changes: what
 compiled functions call lies in their own module. Arrays they take are contiguous and writable, or
 each kind of array is compiled anew.
+
+Signed numbers must not overflow: numba tells LLVM that they never do, and what is compiled is wrong
+where they do, though not everywhere. What wraps around is uint64, with constants of uint64: with a
+signed number it makes a float.
 """
 
 from collections.abc import Callable

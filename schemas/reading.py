@@ -1,72 +1,54 @@
 """How polars reads records of one writer's schema, as the current one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from json import dumps
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
 
 from schemas.layout import Field, Kind, fields_of, layout
-from schemas.scan import Positions
+from schemas.packed import Bytes, Packed
+from schemas.walk import Shape, shape
 from schemas.wire import PREFIX_BYTES
 
 _SYNC = b"tapeline-records"
-"""What ends a container's block; as long as the padding that `schemas.scan` needs."""
+"""What ends a container's block."""
 
 _DEFAULTS = (Kind.STRING, Kind.STRINGS, Kind.INT, Kind.LONG, Kind.DOUBLE, Kind.BOOLEAN, Kind.ENUM)
-
-
-class Joined(NamedTuple):
-    """n framed records in one Avro container.
-
-    Attributes:
-        container: Header, records, and at least `schemas.scan.PADDING` bytes.
-        starts: Where each record begins in it, its frame included.
-        ends: Where each ends.
-    """
-
-    container: bytes
-    starts: Positions
-    ends: Positions
 
 
 class Reading(NamedTuple):
     """How records of one writer's schema are read.
 
     Attributes:
-        fields: The writer's, in wire order.
+        shape: What the walk looks for in them.
         header: Of a container of them; each record's frame is read as its first field.
         columns: The reader's fields, from the writer's.
     """
 
-    fields: tuple[Field, ...]
+    shape: Shape
     header: bytes
     columns: list[pl.Expr]
 
-    def join(self, values: Sequence[bytes]) -> Joined:
-        """Return a container of all values."""
-        sizes = np.fromiter(map(len, values), np.int64, len(values))
-        ends = np.cumsum(sizes)
-        header = self.header + _varint(len(values)) + _varint(int(sizes.sum()))
-        container = b"".join((header, *values, _SYNC))
-        ends += len(header)
-        return Joined(container, ends - sizes, ends)
+    def join(self, values: Packed) -> Bytes:
+        """Return an Avro container of all values, none of them None."""
+        size = int((values.ends - values.starts).sum())
+        return values.joined(self.header + _varint(len(values)) + _varint(size), _SYNC)
 
-    def read(self, container: bytes) -> pl.DataFrame | None:
+    def read(self, container: Bytes) -> pl.DataFrame | None:
         """Return the reader's fields of a container's records; None when polars refuses it.
 
-        Polars checks texts; all else a scan has found to be whole before, or polars may panic.
+        Polars checks texts; all else a walk has found to be whole before, or polars may panic.
         """
         try:
-            framed = pl.read_avro(BytesIO(container))
+            framed = pl.read_avro(BytesIO(container.data))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
             return None
         return framed.select(self.columns)
 
 
-def reading(name: str, writer: Mapping[str, Any]) -> Reading | None:
+def reading(name: str, schema_id: int, writer: Mapping[str, Any]) -> Reading | None:
     """Return how to read `writer`'s records as the current schema called `name`.
 
     None where columns cannot be resolved one by one: a field that changed its type, is new without
@@ -81,7 +63,7 @@ def reading(name: str, writer: Mapping[str, Any]) -> Reading | None:
     resolved = [column for column in columns if column is not None]
     if len(resolved) < len(columns):
         return None
-    return Reading(fields, _header(fields), resolved)
+    return Reading(shape(fields, schema_id), _header(fields), resolved)
 
 
 def _column(field: Field, written: Field | None) -> pl.Expr | None:

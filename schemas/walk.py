@@ -45,10 +45,11 @@ _PRESENT = 2
 """Zigzag 1, the second branch of an optional field."""
 _BYTE, _SEVEN_BITS, _EVEN, _MORE_OR_ODD = 0xFF, 0x7F, 0x7E, 0x81
 
-# Words are signed: numba would make a float of an unsigned one and a position.
+# Words are signed: numba would make a float of an unsigned one and a position. But a signed sum may
+# not overflow.
 _SEVENS = 0x7F7F7F7F7F7F7F7F
 _TOPS = ~_SEVENS
-_ONES = 0x0101010101010101
+_ONE, _ONES, _TOP_BYTE = np.uint64(1), np.uint64(0x0101010101010101), np.uint64(56)
 
 
 class Shape(NamedTuple):
@@ -128,9 +129,9 @@ def _walk(  # noqa: C901, PLR0912, PLR0913 - a call with an array costs as much 
     for row in range(len(starts)):
         is_plain[row] = False
         at, end = starts[row], ends[row]
-        if not _FRAME_BYTES <= end - at <= most_bytes or at < 0:
+        if at < 0 or end > len(buffer) - _WORD_BYTES:
             continue
-        if end + _WORD_BYTES > len(buffer) or _word(buffer, at) & _FRAME != frame:
+        if not _FRAME_BYTES <= end - at <= most_bytes or _word(buffer, at) & _FRAME != frame:
             continue
         at += _FRAME_BYTES
         for field in range(len(kinds)):
@@ -237,13 +238,13 @@ def _long(word: int) -> tuple[int, int]:
 
     8 bytes are enough for any time before the year 2600.
     """
-    stops = ~word & _TOPS
-    below = (stops & -stops) - 1
-    width = (below & _ONES) * _ONES >> 56
+    stops = np.uint64(~word & _TOPS)
+    below = (stops & ~stops + _ONE) - _ONE
+    width = int(np.int64((below & _ONES) * _ONES >> _TOP_BYTE))
     if stops == 0 or (width > 1 and word >> 8 * (width - 1) & _SEVEN_BITS == 0):
         return _FAR, 0
     # Groups of 7 bits, joined to 14, 28 and 56.
-    held = word & below & _SEVENS
+    held = word & int(np.int64(below)) & _SEVENS
     held = (held & 0x007F007F007F007F) | (held & 0x7F007F007F007F00) >> 1
     held = (held & 0x00003FFF00003FFF) | (held & 0x3FFF00003FFF0000) >> 2
     held = (held & 0x000000000FFFFFFF) | (held & 0x0FFFFFFF00000000) >> 4

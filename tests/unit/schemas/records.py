@@ -1,4 +1,4 @@
-"""Records for tests of the codecs: one with boring defaults, and any that a schema allows."""
+"""Records for tests of the codecs: a boring one, any that a schema allows, and broken ones."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -72,3 +72,17 @@ def decimals(field: Field) -> st.SearchStrategy[Decimal]:
     return unscaled.map(
         lambda number: Decimal((number < 0, tuple(map(int, str(abs(number)))), -field.scale))
     )
+
+
+def mutated(value: bytes, data: st.DataObject) -> bytes:
+    """Return `value` with a byte changed, removed or put in, or its end cut off."""
+    at = data.draw(st.integers(0, len(value)))
+    byte = bytes([data.draw(st.sampled_from([0, 1, 2, 3, 4, 34, 127, 128, 255]))])
+    match data.draw(st.sampled_from(["change", "remove", "insert", "cut"])):
+        case "change":
+            return value[:at] + byte + value[at + 1 :]
+        case "remove":
+            return value[:at] + value[at + 1 :]
+        case "insert":
+            return value[:at] + byte + value[at:]
+    return value[:at]

@@ -13,7 +13,7 @@ from schemas.record import RecordCodec
 from schemas.registry import built_in, names
 from schemas.values import YEARS_US
 from schemas.wire import REASONS, Undecodable, Unencodable
-from tests.unit.schemas.records import EPOCH, records, tick
+from tests.unit.schemas.records import EPOCH, mutated, records, tick
 from tests.unit.schemas.traps import TRAPS, Trap
 
 REGISTRY = built_in()
@@ -83,20 +83,6 @@ def test_both_codecs_agree_on_broken_bytes_and_neighbours_are_untouched(name: st
         assert comparable(together) == comparable(alone(broken, name))
 
     holds()
-
-
-def mutated(value: bytes, data: st.DataObject) -> bytes:
-    """Return `value` with a byte changed, removed or put in, or its end cut off."""
-    at = data.draw(st.integers(0, len(value)))
-    byte = bytes([data.draw(st.sampled_from([0, 1, 2, 3, 4, 34, 127, 128, 255]))])
-    match data.draw(st.sampled_from(["change", "remove", "insert", "cut"])):
-        case "change":
-            return value[:at] + byte + value[at + 1 :]
-        case "remove":
-            return value[:at] + value[at + 1 :]
-        case "insert":
-            return value[:at] + byte + value[at:]
-    return value[:at]
 
 
 @pytest.mark.parametrize("trap", TRAPS.values(), ids=TRAPS.keys())
