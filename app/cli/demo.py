@@ -241,6 +241,8 @@ class Look:
 
 
 def _cell(bar: dict[str, Any], name: str) -> str:
+    if bar[name] is None:
+        return ""
     return f"{bar[name]:%Y-%m-%d %H:%M}" if name == "open_time" else str(plain(bar[name]))
 
 

@@ -52,7 +52,7 @@ def recompute(ticks: Iterable[Mapping[str, Any]], timeframes: Iterable[str]) -> 
 def differences(
     expected: Mapping[Key, Values], bars: Iterable[Mapping[str, Any]], *, whole: bool
 ) -> list[str]:
-    """Return a line for each bar that is not as expected.
+    """Return a line for each bar that is not as expected; an empty one is expected nowhere.
 
     Args:
         expected: What `recompute` returned.
@@ -66,7 +66,8 @@ def differences(
             if whole:
                 lines.append(f"{_name(key)}: not there")
         elif key not in expected:
-            lines.append(f"{_name(key)}: made of no tick")
+            if found[key]["trades"]:
+                lines.append(f"{_name(key)}: made of no tick")
         else:
             wrong = [v for v in VALUES if found[key][v] != expected[key][v]]
             lines += [

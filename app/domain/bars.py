@@ -1,13 +1,13 @@
 """One OHLCV bar as a mergeable partial, and the partial bars of a block of trades.
 
 A bar carries the rank (event_time, sequence, trade_id, price, size) of its opening and closing
-trade, so `merge` gives the same bar whatever order the blocks came in. Prices and sizes are
+trade, so `add` gives the same bar whatever order the blocks came in. Prices and sizes are
 integers in units of 1e-12, notional in units of 1e-24: sums are exact and cannot overflow.
 Nothing here reads a clock or does I/O; a replay gives the same bars bit for bit.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Final
@@ -16,6 +16,9 @@ import polars as pl
 
 SCALE: Final = 12
 """Decimal digits of a price or size."""
+
+NO_OFFSET: Final = -1
+"""Stands for the offset of a bar that no trade is in."""
 
 NOTIONAL_LIMIT: Final = 10**37
 """Partial sums of price x size beyond this are made with Python integers, not Int128."""
@@ -32,6 +35,10 @@ _WIDE = Context(prec=80)
 class Bar:
     """One bar of one series and timeframe.
 
+    A print may count for the volume and not for open and close, or not for high and low; a price
+    for which none has counted is None. A bar without trades is empty: its prices are None, or
+    the close before it, and give way to the first trade's.
+
     Attributes:
         open_us: Open time, µs since the epoch.
         opened: Rank of the opening trade.
@@ -39,21 +46,23 @@ class Bar:
         open: Price of the opening trade, unscaled; likewise high, low, close.
         volume: Sum of sizes, unscaled (1e-12).
         notional: Sum of price x size, unscaled (1e-24).
-        trades: Number of trades.
-        first_offset: Lowest offset used; `last_offset` is the highest, and the fence: a trade
-            at or below it is already in the bar.
+        trades: Number of trades that count for anything.
+        first_offset: Lowest offset used, `NO_OFFSET` for none; `last_offset` is the highest.
         late: Trades that came after the bar was final.
         revision: 0 while provisional, 1 when final, one more for each change after that.
         reason: Why the current revision exists.
+        duplicates: Repeats of its trades that were refused.
+        noted_offset: Offset of the last record that changed the bar without being used in it,
+            such as a cancel; while provisional it makes the next emission the newer one.
     """
 
     open_us: int
-    opened: Rank
-    closed: Rank
-    open: int
-    high: int
-    low: int
-    close: int
+    opened: Rank | None
+    closed: Rank | None
+    open: int | None
+    high: int | None
+    low: int | None
+    close: int | None
     volume: int
     notional: int
     trades: int
@@ -62,27 +71,59 @@ class Bar:
     late: int = 0
     revision: int = 0
     reason: str = "live"
+    duplicates: int = 0
+    noted_offset: int = NO_OFFSET
 
     def add(self, other: "Bar") -> None:
         """Fold another partial of the same bar, made of other trades, into this one."""
-        if other.opened < self.opened:
-            self.opened, self.open = other.opened, other.open
-        if other.closed > self.closed:
-            self.closed, self.close = other.closed, other.close
-        self.high = max(self.high, other.high)
-        self.low = min(self.low, other.low)
-        self.volume += other.volume
-        self.notional += other.notional
-        self.trades += other.trades
+        if other.trades:
+            if self.trades:
+                self._add_prices(other)
+                self.first_offset = min(self.first_offset, other.first_offset)
+                self.last_offset = max(self.last_offset, other.last_offset)
+            else:
+                self.opened, self.open = other.opened, other.open
+                self.closed, self.close = other.closed, other.close
+                self.high, self.low = other.high, other.low
+                self.first_offset, self.last_offset = other.first_offset, other.last_offset
+            self.volume += other.volume
+            self.notional += other.notional
+            self.trades += other.trades
         self.late += other.late
-        self.first_offset = min(self.first_offset, other.first_offset)
-        self.last_offset = max(self.last_offset, other.last_offset)
+        self.duplicates += other.duplicates
+        self.noted_offset = max(self.noted_offset, other.noted_offset)
+
+    def _add_prices(self, other: "Bar") -> None:
+        if other.opened is not None and (self.opened is None or other.opened < self.opened):
+            self.opened, self.open = other.opened, other.open
+        if other.closed is not None and (self.closed is None or other.closed > self.closed):
+            self.closed, self.close = other.closed, other.close
+        if other.high is not None and (self.high is None or other.high > self.high):
+            self.high = other.high
+        if other.low is not None and (self.low is None or other.low < self.low):
+            self.low = other.low
+
+    def copy(self) -> "Bar":
+        """Return a bar of the same values."""
+        return Bar(
+            self.open_us, self.opened, self.closed, self.open, self.high, self.low, self.close,
+            self.volume, self.notional, self.trades, self.first_offset, self.last_offset,
+            self.late, self.revision, self.reason, self.duplicates, self.noted_offset,
+        )  # fmt: skip
+
+
+def empty(open_us: int, price: int | None = None) -> Bar:
+    """Return a bar without trades, all its prices `price`."""
+    return Bar(
+        open_us, None, None, price, price, price, price, 0, 0, 0, NO_OFFSET, NO_OFFSET
+    )  # fmt: skip
 
 
 def roll_up(open_us: int, children: Iterable[Bar]) -> Bar:
     """Return the bar at `open_us` that the children make; at least one child."""
     parts = iter(children)
-    bar = replace(next(parts), open_us=open_us, revision=0, reason="live")
+    bar = next(parts).copy()
+    bar.open_us, bar.revision, bar.reason = open_us, 0, "live"
     for part in parts:
         bar.add(part)
     return bar
@@ -172,8 +213,22 @@ def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
     *,
     partition: int,
     partial: bool,
+    close_us: int | None = None,
+    complete: bool = True,
 ) -> dict[str, object]:
-    """Return `bar` with the fields of ``bar.avsc``."""
+    """Return `bar` with the fields of ``bar.avsc``.
+
+    Args:
+        bar: The bar.
+        symbol: Of the series, likewise `venue`.
+        venue: Matches the symbol.
+        timeframe: Its name.
+        width_us: Its width: the bar's own unless `close_us` is given.
+        partition: Of ticks.v1.
+        partial: Whether the series began in it.
+        close_us: Close time, where a session's end cuts the bar short.
+        complete: Whether no gap touches it.
+    """
     vwap = None
     if bar.volume:
         vwap = _WIDE.divide(Decimal(bar.notional), Decimal(bar.volume)).scaleb(-SCALE, _WIDE)
@@ -183,11 +238,11 @@ def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
         "venue": venue,
         "timeframe": timeframe,
         "open_time": instant(bar.open_us),
-        "close_time": instant(bar.open_us + width_us),
-        "open": decimal(bar.open),
-        "high": decimal(bar.high),
-        "low": decimal(bar.low),
-        "close": decimal(bar.close),
+        "close_time": instant(bar.open_us + width_us if close_us is None else close_us),
+        "open": _price(bar.open),
+        "high": _price(bar.high),
+        "low": _price(bar.low),
+        "close": _price(bar.close),
         "volume": decimal(bar.volume),
         "notional": decimal(bar.notional, 2 * SCALE),
         "vwap": vwap,
@@ -195,13 +250,19 @@ def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
         "revision": bar.revision,
         "reason": bar.reason,
         "is_final": bar.revision > 0,
-        "complete": True,
+        "complete": complete,
         "partial": partial,
         "late": bar.late,
         "source_partition": partition,
         "first_offset": bar.first_offset,
-        "last_offset": bar.last_offset,
+        "last_offset": bar.last_offset if bar.revision else max(bar.last_offset, bar.noted_offset),
+        "duplicates": bar.duplicates,
+        "quotes": 0,
     }
+
+
+def _price(unscaled: int | None) -> Decimal | None:
+    return None if unscaled is None else decimal(unscaled)
 
 
 def decimal(unscaled: int, scale: int = SCALE) -> Decimal:

@@ -8,7 +8,6 @@ depends on the order of the log alone, not on how it was cut into blocks.
 """
 
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass, field
 
 from app.domain.bars import Bar, roll_up
@@ -39,7 +38,7 @@ class Series:
 
     Attributes:
         stream_us: Latest event time seen, µs.
-        first_us: Earliest event time seen on time: the bar that holds it is partial.
+        first_us: Open time of the earliest base bar made on time: bars that hold it are partial.
     """
 
     ladder: Ladder
@@ -75,7 +74,7 @@ class Series:
             self._put(0, part)
         else:
             bar.add(part)
-        self.first_us = min(self.first_us, part.opened[0])
+        self.first_us = min(self.first_us, part.open_us)
         self._touch(0, part.open_us)
         self._provisional(0, part.open_us)
 
@@ -208,4 +207,4 @@ class Series:
         self._emit(rung, bar)
 
     def _emit(self, rung: int, bar: Bar) -> None:
-        self._out.append(Emission(rung, copy(bar), bar.open_us <= self.first_us))
+        self._out.append(Emission(rung, bar.copy(), bar.open_us <= self.first_us))

@@ -67,8 +67,17 @@ def bar(**fields: Any) -> Row:
         "source_partition": 2,
         "first_offset": 5,
         "last_offset": 9,
+        "duplicates": 1,
+        "quotes": 0,
     }
     return {**row, **fields, OFFSET: offset}
+
+
+def empty(**fields: Any) -> Row:
+    """Return a bar without trades or prices."""
+    nothing = {**dict.fromkeys(("open", "high", "low", "close", "vwap")), "volume": Decimal(0)}
+    none = {"notional": Decimal(0), "trades": 0, "first_offset": -1, "last_offset": -1}
+    return bar(**{**nothing, **none, "revision": 1, "is_final": True, **fields})
 
 
 def quote(**fields: Any) -> Row:

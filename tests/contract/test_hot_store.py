@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.ports import OFFSET, HotStore
 from tests.contract.conftest import KEEP_BARS
-from tests.contract.records import at, bar, quote, ticks, without
+from tests.contract.records import at, bar, empty, quote, ticks, without
 
 SERIES = ("BTC-USD", "KRAKEN", "M1")
 PAIR = SERIES[:2]
@@ -17,6 +17,14 @@ def test_a_bar_comes_back_with_every_field_to_the_last_digit(hot: HotStore) -> N
     assert hot.put_bars([bar(vwap=None, volume=Decimal(0))]) == 1
 
     assert hot.latest_bar(*SERIES) == without(bar(vwap=None, volume=Decimal(0)), OFFSET)
+
+
+def test_a_bar_without_trades_has_no_prices_until_a_late_trade_comes(hot: HotStore) -> None:
+    hot.put_bars([empty()])
+
+    assert hot.latest_bar(*SERIES) == without(empty(), OFFSET)
+    assert hot.put_bars([bar(revision=2, last_offset=3)]) == 1
+    assert [b["open"] for b in hot.bars(*SERIES, limit=10)] == [100]
 
 
 def test_a_newer_revision_replaces_the_bar(hot: HotStore) -> None:

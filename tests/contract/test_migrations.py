@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from time import monotonic
 
 import psycopg
@@ -10,7 +11,8 @@ import pytest
 from app.errors import StoreUnavailable
 from connectors.migrations import Flavour, Migration, MigrationFailed, migrate, shipped
 from connectors.record_fields import fields
-from connectors.warm_rows import TICK_COLUMNS
+from connectors.warm_rows import BAR_COLUMNS, TICK_COLUMNS
+from tests.contract.records import bar
 
 pytestmark = pytest.mark.live
 
@@ -144,5 +146,29 @@ def test_the_tables_have_the_fields_of_the_schemas(migrated_url: str) -> None:
     )
 
     assert bars == list(fields("bar"))
-    assert history == [*fields("bar"), "recorded_at"]
+    assert set(history) == {*fields("bar"), "recorded_at"}
     assert ticks == [*TICK_COLUMNS, "partition", "tick_offset"]
+
+
+def test_a_day_without_trades_has_no_part_in_the_prices_of_its_week(migrated_url: str) -> None:
+    """Monday is empty, and Tuesday has trades of which none counts for a price."""
+    days = {"2025-11-17": None, "2025-11-18": None, "2025-11-19": 7, "2025-11-20": 3}
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        for day, price in days.items():
+            opens = datetime.fromisoformat(f"{day}T00:00+00:00")
+            row = bar(
+                symbol="WEEK", timeframe="D1", open_time=opens, close_time=opens + timedelta(1),
+                open=price, high=price, low=price, close=price,
+            )  # fmt: skip
+            if day == "2025-11-17":
+                row |= dict.fromkeys(("open", "high", "low", "close"), 9) | {"trades": 0}
+            marks = ", ".join(["%s"] * len(BAR_COLUMNS))
+            insert = f"INSERT INTO bars ({', '.join(BAR_COLUMNS)}) VALUES ({marks})"  # noqa: S608
+            connection.execute(insert.encode(), [row[name] for name in BAR_COLUMNS])
+        query = "SELECT open, high, low, close FROM {} WHERE symbol = 'WEEK'"
+        weeks, months = (
+            connection.execute(query.format(view).encode()).fetchall()
+            for view in ("bars_w1", "bars_mn1")
+        )
+
+    assert weeks == months == [(7, 7, 3, 3)]

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from app.domain.ports import OFFSET, Position, WarmStore
-from tests.contract.records import at, bar, ticks, without
+from tests.contract.records import at, bar, empty, ticks, without
 
 BARS, TICKS = "bars.v1", "ticks.v1"
 SERIES = ("BTC-USD", "KRAKEN", "M1")
@@ -24,6 +24,14 @@ def test_a_bar_comes_back_with_every_field_to_the_last_digit(warm: WarmStore) ->
 
     assert (applied.written, applied.position) == (1, Position(BARS, 0, 1))
     assert warm.bars(*SERIES, *EVER) == [without(row, OFFSET)]
+
+
+def test_a_bar_without_trades_has_no_prices_until_a_late_trade_comes(warm: WarmStore) -> None:
+    warm.apply_bars(BARS, 0, 0, 0, [empty()])
+
+    assert warm.bars(*SERIES, *EVER) == [without(empty(), OFFSET)]
+    warm.apply_bars(BARS, 0, 1, 1, [bar(revision=2, offset=1)])
+    assert [b["open"] for b in warm.bars(*SERIES, *EVER)] == [100]
 
 
 def test_a_newer_revision_replaces_the_bar_and_an_older_one_does_not(warm: WarmStore) -> None:

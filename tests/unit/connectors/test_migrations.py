@@ -27,6 +27,8 @@ def test_each_flavour_takes_its_own_files_in_the_order_of_their_numbers() -> Non
             "0002_ticks.plain.sql",
             "0003_tick_days.plain.sql",
             "0004_long_charts.plain.sql",
+            "0006_empty_bars.sql",
+            "0007_long_charts.plain.sql",
         ],
         Flavour.TIMESCALEDB: [
             "0001_bars.sql",
@@ -34,6 +36,9 @@ def test_each_flavour_takes_its_own_files_in_the_order_of_their_numbers() -> Non
             "0003_hypertables.timescaledb.sql",
             "0004_long_charts.timescaledb.sql",
             "0005_policies.timescaledb.sql",
+            "0006_empty_bars.sql",
+            "0007_long_charts.timescaledb.sql",
+            "0008_long_charts.timescaledb.sql",
         ],
     }
 
