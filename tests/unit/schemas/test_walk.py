@@ -206,9 +206,11 @@ def test_a_value_that_is_not_in_the_buffer_is_not_plain() -> None:
     whole = TICK.encode(tick())
     one = pack([whole])
 
+    before = pack([whole, whole]).buffer[len(whole) :]
+
     assert walked(one) == [True]
+    assert walked(Packed(before, one.starts - len(whole), one.ends - len(whole))) == [False]
     assert walked(Packed(one.buffer[:-PADDING], one.starts, one.ends)) == [False]
-    assert walked(Packed(one.buffer, one.starts - 1, one.ends)) == [False]
     assert walked(Packed(one.buffer, one.starts + (1 << 40), one.ends + (1 << 40))) == [False]
 
 
