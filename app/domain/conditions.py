@@ -97,7 +97,7 @@ class ConditionTable:
 
 
 class Ohlcv(NamedTuple):
-    """A bar's values. Prices are None, all four, where no print had one to give."""
+    """A bar's values; a price is None where no print counted for it."""
 
     open: int | None
     high: int | None
@@ -109,24 +109,25 @@ class Ohlcv(NamedTuple):
 def ohlcv(prints: Iterable[tuple[int, int, Uses]]) -> Ohlcv:
     """Return the bar of `prints`: (price, size, uses) in the order they count.
 
-    Without an `OPEN_CLOSE` print the `HIGH_LOW` prints give open and close, too: for those the
-    tapes say "last: yes, if it is the only qualifying last" (CTS note 2, UTDF note 1), of the day
-    there, of the bar here. Prints of neither kind add their volume to a bar without prices.
+    Not how bars are built, but what every way to build them must give.
     """
-    ranked: list[int] = []
-    priced: list[int] = []
+    ends: list[int] = []
+    extremes: list[int] = []
     volume = 0
     for price, size, uses in prints:
         if uses & Uses.OPEN_CLOSE:
-            ranked.append(price)
+            ends.append(price)
         if uses & Uses.HIGH_LOW:
-            priced.append(price)
+            extremes.append(price)
         if uses & Uses.VOLUME:
             volume += size
-    if not priced:
-        return Ohlcv(None, None, None, None, volume)
-    ends = ranked or priced
-    return Ohlcv(ends[0], max(priced), min(priced), ends[-1], volume)
+    return Ohlcv(
+        ends[0] if ends else None,
+        max(extremes, default=None),
+        min(extremes, default=None),
+        ends[-1] if ends else None,
+        volume,
+    )
 
 
 def table(name: str, version: int | None = None) -> ConditionTable:

@@ -117,12 +117,12 @@ def judged(trades: pl.DataFrame, rules: ConditionTable | None) -> pl.DataFrame:
 def recomputed(trades: pl.DataFrame) -> pl.DataFrame:
     price, uses = pl.col("price"), pl.col("uses")
     ends = price.filter((uses & Uses.OPEN_CLOSE) > 0)
-    ranged = price.filter((uses & Uses.HIGH_LOW) > 0)
+    extremes = price.filter((uses & Uses.HIGH_LOW) > 0)
     return trades.group_by(ms=pl.col("ms") // MINUTE_MS * MINUTE_MS).agg(
-        our_open=pl.coalesce(ends.first(), ranged.first()),
-        our_high=ranged.max(),
-        our_low=ranged.min(),
-        our_close=pl.coalesce(ends.last(), ranged.last()),
+        our_open=ends.first(),
+        our_high=extremes.max(),
+        our_low=extremes.min(),
+        our_close=ends.last(),
         our_volume=pl.col("size").filter((uses & Uses.VOLUME) > 0).sum(),
     )
 

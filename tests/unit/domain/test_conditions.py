@@ -242,10 +242,10 @@ def test_a_corrected_close_has_no_volume() -> None:
     assert ohlcv([(10, 5, Uses.ALL), (12, 7, PRICES)]) == Ohlcv(10, 12, 10, 12, 5)
 
 
-def test_without_a_better_print_a_bar_opens_and_closes_in_its_range() -> None:
+def test_a_bar_may_have_a_range_and_no_open() -> None:
     prints = [(12, 1, IN_RANGE), (10, 1, Uses.VOLUME), (15, 1, IN_RANGE), (11, 1, IN_RANGE)]
 
-    assert ohlcv(prints) == Ohlcv(12, 15, 11, 11, 4)
+    assert ohlcv(prints) == Ohlcv(None, 15, 11, None, 4)
 
 
 def test_prints_without_a_price_to_give_make_a_bar_without_prices() -> None:
