@@ -140,12 +140,10 @@ def schedule(code: str) -> Schedule:
     )
     has_break = breaks >= 0
     bounds = np.sort(np.concatenate([opens, breaks[has_break], resumes[has_break], closes]))
-    times = bounds.tolist()
-    # Segments and closed times alternate; where two segments touch, no closed time is between.
+    # Segments and closed times alternate; the one between segments that touch holds no instant.
     stretches = tuple(
         Stretch(Span(begin_us, end_us), is_open=n % 2 == 0)
-        for n, (begin_us, end_us) in enumerate(pairwise(times))
-        if begin_us < end_us
+        for n, (begin_us, end_us) in enumerate(pairwise(bounds.tolist()))
     )
     return Schedule(
         code,

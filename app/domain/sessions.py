@@ -108,9 +108,8 @@ class Profile(ABC):
             )
         if width_us >= FOLLOWS_SESSION_US:
             session = self.session(at_us)
-            if session is None or width_us == DAY_US:
-                return session
-            return _restarted(at_us, width_us, session)
+            # A day holds any session, so D1 is the whole of it.
+            return None if session is None else _restarted(at_us, width_us, session)
         aligned = _aligned(at_us, width_us)
         if not anchored:
             return aligned

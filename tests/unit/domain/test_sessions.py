@@ -295,7 +295,18 @@ def test_a_schedule_does_not_begin_or_end_with_the_day_it_is_read_on() -> None:
 
     assert known.sessions[0] == Span(us("1990-01-02T14:30"), us("1990-01-02T21:00"))
     assert known.sessions[-1] == Span(us("2049-12-31T14:30"), us("2049-12-31T21:00"))
-    assert schedule("XTKS").sessions[0].open_us == us("1997-01-06T00:00")
+    assert schedule("XHKG").sessions[0].open_us == us("1990-01-02T02:00")  # 1960 is known
+
+
+def test_a_schedule_is_no_longer_than_its_calendar() -> None:
+    """Shanghai's begins in December 1990, and ends with the holidays that were announced."""
+    import exchange_calendars  # noqa: PLC0415 - as in the code
+
+    last_day = exchange_calendars.get_calendar("XSHG").bound_max()
+    known = schedule("XSHG")
+
+    assert known.sessions[0].open_us == us("1990-12-03T01:30")
+    assert 0 < last_day.value // 1000 - known.sessions[-1].open_us + DAY_US < 14 * DAY_US
 
 
 @pytest.mark.parametrize("at", ["1990-01-02T14:29:59", "2049-12-31T21:00"])
