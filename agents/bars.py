@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from app.domain.builder import BarBuilder
+from app.domain.trades import Trades, of_columns, of_frame
 from app.engine.block import Block
 from app.engine.checkpoint import Row
 from app.outlets import Outlets
@@ -38,16 +39,25 @@ class Bars:
 
     async def apply(self, block: Block) -> None:
         """Fold one block."""
+        late = self._core.fold(self._trades(block))
+        new = [tick.record for tick in late if tick.offset > self._late_through]
+        self._out.late(new, self._core.partition)
+
+    def _trades(self, block: Block) -> Trades:
+        columns = block.columns()
+        if columns is not None:
+            return of_columns(columns, block.offsets, block.appended_us)
         decoded = block.decoded()
         for row, reason, detail in decoded.bad:
             self._out.dead_letter(block, row, reason, detail)
-        late = self._core.fold(decoded.frame)
-        new = [tick.record for tick in late if tick.offset > self._late_through]
-        self._out.late(new, self._core.partition)
+        return of_frame(decoded.frame, block.appended_us[decoded.frame["row"].to_numpy()])
 
     def emit(self, *, full: bool) -> None:
         """Publish every bar that changed; longer bars' provisional values once a checkpoint."""
         self._out.bars(self._core.emit(base_only=not full), self._core.partition)
+
+    async def idle(self, now_us: int) -> None:
+        """Nothing waits for the time."""
 
     def save(self) -> Iterator[Row]:
         """Yield the rows of the core that changed."""

@@ -66,19 +66,20 @@ class Normalize:
     async def apply(self, block: Block) -> None:
         """Normalize one block and publish what became of it."""
         decoded = block.decoded()
-        done = self._core.apply(decoded.frame, block.keys, block.append_us)
+        keys = list(block.keys)
+        done = self._core.apply(decoded.frame, keys, block.appended_us)
         refused = [*decoded.bad, *done.refused]
         for row, reason, detail in sorted(refused):
             if block.offsets[row] > self._dead_through:
                 self._out.dead_letter(block, row, reason, detail)
         for row, symbol in done.rerouted:
             self._out.reroute(block.values[row], symbol)
-        self._publish(block, done)
+        self._publish(block, keys, done)
         for gap in done.gaps:
             self._out.gap(gap, self._core.partition)
         self._out.count(done)
 
-    def _publish(self, block: Block, done: Normalized) -> None:
+    def _publish(self, block: Block, keys: list[bytes | None], done: Normalized) -> None:
         accepted = done.accepted
         if self._ticks_through >= block.offsets[0]:
             accepted = accepted.filter(accepted["offset"] > self._ticks_through)
@@ -89,10 +90,13 @@ class Normalize:
             accepted["offset"].to_list(),
             self._codec,
         )
-        self._out.ticks(self._core.partition, [block.keys[row] for row in rows], values)
+        self._out.ticks(self._core.partition, [keys[row] for row in rows], values)
 
     def emit(self, *, full: bool) -> None:
         """Nothing is owed between blocks."""
+
+    async def idle(self, now_us: int) -> None:
+        """Nothing waits for the time."""
 
     def save(self) -> Iterator[Row]:
         """Yield the rows of the core that changed."""

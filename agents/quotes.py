@@ -18,8 +18,10 @@ class Quotes(Stateless):
         self._out = outlets
 
     async def apply(self, block: Block) -> None:
-        """Take one block."""
-        self._core.fold(block.decoded().frame)
+        """Take one block; one without a quote is not decoded for it."""
+        places = block.columns()
+        if places is None or (places.size("bid") >= 0).any() or (places.size("ask") >= 0).any():
+            self._core.fold(block.decoded().frame)
 
     def emit(self, *, full: bool) -> None:  # noqa: ARG002 - a quote never waits
         """Publish every quote that changed."""

@@ -54,7 +54,7 @@ class WarmTicks(_Warm):
 
     async def _store_rows(self, block: Block, start: int, stop: int) -> None:
         frame = block.decoded().frame
-        first, last = block.offsets[start], block.offsets[stop - 1]
+        first, last = int(block.offsets[start]), int(block.offsets[stop - 1])
         rows = frame.filter(frame["offset"].is_between(first, last))
         try:
             await persist(
@@ -85,13 +85,13 @@ class WarmBars(_Warm):
         good, bad = block.records()
         for row, reason, detail in bad:
             self._out.dead_letter(block, row, reason, detail)
-        rows = {row: {**bar, OFFSET: block.offsets[row]} for row, bar in good}
+        rows = {row: {**bar, OFFSET: int(block.offsets[row])} for row, bar in good}
         await self._store_rows(block, rows, 0, len(block))
 
     async def _store_rows(
         self, block: Block, bars: dict[int, dict[str, Any]], start: int, stop: int
     ) -> None:
-        first, last = block.offsets[start], block.offsets[stop - 1]
+        first, last = int(block.offsets[start]), int(block.offsets[stop - 1])
         rows = [bars[row] for row in range(start, stop) if row in bars]
         try:
             await persist(

@@ -28,6 +28,7 @@ from app.engine.engine import Cadence, Engine
 from app.engine.publisher import Publisher
 from app.engine.source import Source
 from app.engine.transport import BlockApp
+from app.log_reader import LogReader
 from app.metrics import Metrics
 from app.outlets import Outlets
 from app.partitions import partition_of
@@ -85,27 +86,30 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     client = settings.kafka_client_config()
     app = faust_app(role, settings)
     publisher = Publisher(client)
-    readings = {
-        settings.topic(topic): Reading(
-            topic.schema,
-            registry,
-            columnar=topic.schema == "tick",
-            kept=(role, topic) != ("compute", topics.TICKS),
-            dense=topic is topics.TICKS,
-        )
-        for topic in READS[role]
-    }
-    source = Source(client, readings, keyed=frozenset({settings.topic(topics.RAW)}))
+    source = Source(client, readings(role, settings, registry))
     cadence = Cadence(settings.emit_every_s, settings.checkpoint_every_s)
     engine = Engine(app, source, publisher, cadence, metrics, on_ready)
     outlets = Outlets(
         publisher, registry, metrics,
         partitions=settings.partitions, prefix=settings.topic_prefix,
     )  # fmt: skip
-    tail = Tail(client, registry, settings.topic_prefix)
+    tail = Tail(LogReader(client, settings.topic_prefix), registry)
     _WIRING[role](Parts(settings, engine, outlets, tail, metrics, registry))
     engine.start_pulse()
     return app
+
+
+def readings(role: Role, settings: Settings, registry: Registry) -> dict[str, Reading]:
+    """Return how a role reads the topics of its agents, by their names on the broker."""
+    return {
+        settings.topic(topic): Reading(
+            topic.schema,
+            registry,
+            columnar=topic.schema == "tick",
+            walked=(role, topic) == ("compute", topics.TICKS),
+        )
+        for topic in READS[role]
+    }
 
 
 def faust_app(role: Role, settings: Settings) -> BlockApp:

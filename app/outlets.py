@@ -74,17 +74,18 @@ class Outlets:
 
     def dead_letter(self, block: Block, row: int, reason: str, detail: str) -> None:
         """Publish a refused record of a block, whole, with its position and the reason."""
+        offset = int(block.offsets[row])
         letter = {
             "topic": block.topic,
             "partition": block.partition,
-            "offset": block.offsets[row],
-            "append_time": _EPOCH + timedelta(microseconds=block.append_us),
-            "key": block.keys[row] if block.keys else None,
+            "offset": offset,
+            "append_time": _EPOCH + timedelta(microseconds=int(block.appended_us[row])),
+            "key": block.keys[row],
             "value": block.values[row],
             "reason": reason,
             "detail": detail,
         }
-        key = f"{block.topic}|{block.partition}|{block.offsets[row]}"
+        key = f"{block.topic}|{block.partition}|{offset}"
         self._send(topics.DEAD_LETTERS, block.partition, key, letter)
         self._metrics.dead_letter(reason)
 

@@ -132,7 +132,8 @@ def corpus(symbol: str, venue: str, at_us: int, now_us: int, mark: str = "") -> 
     odd("a venue with a space", "bad_venue", venue="NO VENUE")
     odd("neither trade nor quote", "no_parts", price=None, size=None)
     odd("a trade without a size", "incomplete_trade", size=None)
-    odd("a cancellation", "unsupported_action", action="CANCEL")
+    odd("a cancellation of nothing", "no_trade_id", action="CANCEL", trade_id=None)
+    odd("a correction to nothing", "incomplete_trade", action="CORRECT", price=None, size=None)
     add("empty", "empty", b"")
     add("a tombstone", "empty", None)
     return found

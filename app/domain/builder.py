@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from typing import NamedTuple
 
-import polars as pl
-
-from app.domain.bars import Bar, instant, partials, record
-from app.domain.series import Series
+from app.domain.bars import Bar, decimal, instant, record
+from app.domain.partials import fold, single
+from app.domain.series import NEVER, Series
 from app.domain.timeframes import Ladder
+from app.domain.trades import ABSENT, Trades
 from app.errors import ConfigError
 
 Record = dict[str, object]
@@ -26,16 +26,6 @@ class Late(NamedTuple):
 
     offset: int
     record: Record
-
-
-class Span(NamedTuple):
-    """Lowest open time and highest event time of a series' trades in a block, µs."""
-
-    low_open_us: int
-    high_us: int
-
-
-Spans = dict[tuple[str, str], Span]
 
 
 class BarBuilder:
@@ -60,32 +50,28 @@ class BarBuilder:
         self._waiting: set[tuple[str, str]] = set()
         self._unsaved: set[tuple[str, str]] = set()
 
-    def fold(self, ticks: pl.DataFrame) -> list[Late]:
+    def fold(self, trades: Trades) -> list[Late]:
         """Fold one block of accepted ticks.
-
-        Args:
-            ticks: n rows in offset order, tick.avsc's columns and `offset`; quotes among them
-                are passed over.
 
         Returns:
             Trades that came after their base bar was final, in order.
         """
-        ticks = self._unseen(ticks)
-        if ticks.is_empty():
-            return []
-        trades = ticks.select(*_TRADE)
-        if trades["price"].null_count():
-            trades = trades.filter(pl.col("price").is_not_null())
-        if trades.is_empty():
-            return []
-        parts = partials(trades, self.ladder.base.timeframe.width_us)
-        ends = _ends(parts)
-        if any(self._has_late(*series, ends[series]) for series in ends):
-            return self._fold_in_order(trades, ends)
-        for venue, symbol, part in parts:
-            self._of(venue, symbol).fold(part)
-        self._advance(ends)
-        return []
+        base = self.ladder.base
+        known = [self._stream_us(name) for name in trades.names]
+        folded = fold(
+            trades, known, [base.grace_us] * len(known), base.timeframe.width_us, self.raw_offset
+        )
+        self.raw_offset = max(self.raw_offset, trades.last_raw_offset)
+        for part in folded.parts:
+            self._of(*trades.names[part.series]).fold(part.bar)
+        late = [
+            self._revise(trades, row, stream_us)
+            for row, stream_us in zip(folded.late, folded.late_stream_us, strict=True)
+        ]
+        for name, before_us, stream_us in zip(trades.names, known, folded.stream_us, strict=True):
+            if stream_us > before_us:
+                self._of(*name).advance(stream_us)
+        return late
 
     def emit(self, *, base_only: bool = False) -> list[Record]:
         """Return every bar that changed since the last call, as bar.avsc.
@@ -159,81 +145,30 @@ class BarBuilder:
     def _names(self) -> list[str]:
         return [rung.timeframe.name for rung in self.ladder.rungs]
 
-    def _unseen(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        """Drop what a zombie published a second time.
+    def _stream_us(self, name: tuple[str, str]) -> int:
+        series = self._series.get(name)
+        return NEVER if series is None else series.stream_us
 
-        Normalization publishes in raw order, so a raw offset at or below the highest seen is
-        a repeat, whatever its own offset is. Ticks without one are not fenced by it.
-        """
-        raw = ticks["raw_offset"]
-        highest = raw.max()
-        if not isinstance(highest, int):
-            return ticks
-        first = raw[0]
-        if not (raw.null_count() == 0 and first > self.raw_offset and (raw.diff() > 0).all()):
-            before = raw.cum_max().shift(1).fill_null(strategy="forward").fill_null(-1)
-            before = before.clip(lower_bound=self.raw_offset)
-            ticks = ticks.filter((raw > before) | raw.is_null())
-        self.raw_offset = max(self.raw_offset, highest)
-        return ticks
-
-    def _has_late(self, venue: str, symbol: str, span: Span) -> bool:
-        """Return whether a trade of the series may have come after its bar was final."""
-        base = self.ladder.base
-        closes_us = span.low_open_us + base.timeframe.width_us + base.grace_us
-        return closes_us <= max(self._of(venue, symbol).stream_us, span.high_us)
-
-    def _fold_in_order(self, trades: pl.DataFrame, ends: Spans) -> list[Late]:
-        """Fold a block that may hold late trades: first the timely ones, then those one by one."""
-        judged = self._judged(trades)
-        width_us = self.ladder.base.timeframe.width_us
-        for venue, symbol, part in partials(judged.filter(~pl.col("is_late")), width_us):
-            self._of(venue, symbol).fold(part)
-        late = [self._revise(row) for row in judged.filter("is_late").iter_rows(named=True)]
-        self._advance(ends)
-        return late
-
-    def _advance(self, ends: Spans) -> None:
-        for (venue, symbol), span in ends.items():
-            self._of(venue, symbol).advance(span.high_us)
-
-    def _judged(self, trades: pl.DataFrame) -> pl.DataFrame:
-        """Judge each trade against the stream time its own series had before it came.
-
-        Returns:
-            `trades` with stream_us (before the trade) and is_late.
-        """
-        base = self.ladder.base
-        width, grace = base.timeframe.width_us, base.grace_us
-        known = pl.DataFrame(
-            [(*series, self._of(*series).stream_us) for series in _series_of(trades)],
-            schema={"venue": pl.String, "symbol": pl.String, "known_us": pl.Int64},
-            orient="row",
-        )
-        at = pl.col("event_time").to_physical()
-        before = at.cum_max().shift(1).over("venue", "symbol")
-        return (
-            trades.join(known, on=["venue", "symbol"], how="left", maintain_order="left")
-            .with_columns(stream_us=pl.max_horizontal("known_us", before))
-            .with_columns(is_late=at - at % width + (width + grace) <= pl.col("stream_us"))
-        )
-
-    def _revise(self, row: Record) -> Late:
-        venue, symbol, stream_us = row["venue"], row["symbol"], row["stream_us"]
-        assert isinstance(venue, str) and isinstance(symbol, str) and isinstance(stream_us, int)  # noqa: PT018, S101
-        [(_, _, part)] = partials(
-            pl.DataFrame([row], schema=_TRADE), self.ladder.base.timeframe.width_us
-        )
+    def _revise(self, trades: Trades, row: int, stream_us: int) -> Late:
+        venue, symbol = trades.names[trades.series[row]]
+        part = single(trades, row, self.ladder.base.timeframe.width_us)
+        sequence, offset = int(trades.sequence[row]), part.last_offset
         revised = self._of(venue, symbol).revise(part, stream_us)
         record = {
-            **{k: row[k] for k in _LATE_FIELDS},
+            "symbol": symbol,
+            "venue": venue,
+            "event_time": instant(int(trades.at_us[row])),
+            "sequence": None if sequence == ABSENT else sequence,
+            "trade_id": trades.trade_id(row),
+            "price": decimal(trades.price[row]),
+            "size": decimal(trades.size[row]),
             "open_time": instant(part.open_us),
             "stream_time": instant(stream_us),
             "revised": revised,
             "source_partition": self.partition,
-            "tick_offset": row["offset"],
+            "tick_offset": offset,
         }
-        return Late(part.last_offset, record)
+        return Late(offset, record)
 
     def _of(self, venue: str, symbol: str) -> Series:
         key = venue, symbol
@@ -243,31 +178,3 @@ class BarBuilder:
         if series is None:
             series = self._series[key] = Series(self.ladder)
         return series
-
-
-def _ends(parts: list[tuple[str, str, Bar]]) -> Spans:
-    ends: Spans = {}
-    for venue, symbol, part in parts:
-        known = ends.get((venue, symbol))
-        low, high = part.open_us, part.closed[0]
-        if known is not None:
-            low, high = min(low, known.low_open_us), max(high, known.high_us)
-        ends[venue, symbol] = Span(low, high)
-    return ends
-
-
-def _series_of(trades: pl.DataFrame) -> list[tuple[str, str]]:
-    return trades.select("venue", "symbol").unique().rows()
-
-
-_LATE_FIELDS = ("symbol", "venue", "event_time", "sequence", "trade_id", "price", "size")
-_TRADE: dict[str, pl.DataType | type[pl.DataType]] = {
-    "venue": pl.String,
-    "symbol": pl.String,
-    "event_time": pl.Datetime("us", "UTC"),
-    "sequence": pl.Int64,
-    "trade_id": pl.String,
-    "price": pl.Decimal(38, 12),
-    "size": pl.Decimal(38, 12),
-    "offset": pl.Int64,
-}

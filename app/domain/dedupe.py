@@ -1,7 +1,8 @@
 """Which ticks were seen before, by identity, over a bounded window.
 
-Identity is (venue, symbol, trade_id, action); a tick without an id is identified by its content
-with `sequence`, without what differs between two deliveries of one tick (ingest_time, source).
+Identity is (venue, symbol, trade_id); a tick without an id is identified by its content with
+`sequence`, without what differs between two deliveries of one tick (ingest_time, source). A
+correction or a cancel is identified by both: a trade may be corrected twice.
 Identities are 64-bit row hashes: at 500,000 remembered ticks a new one is mistaken for a repeat
 with probability 3e-14. They live in memory only and are rebuilt from the end of ticks.v1.
 """
@@ -15,7 +16,7 @@ import polars as pl
 SMALL: Final = 512
 """Blocks up to this size go into a Python set: merging them into an array costs more."""
 
-_ID = ("venue", "symbol", "trade_id", "action")
+_ID = ("venue", "symbol", "trade_id")
 _CONTENT = (
     "venue", "symbol", "event_time", "sequence", "price", "size",
     "bid", "ask", "bid_size", "ask_size", "action",
@@ -25,13 +26,13 @@ Hashes = npt.NDArray[np.uint64]
 
 def identities(ticks: pl.DataFrame) -> Hashes:
     """Return the identity of each of the n ticks, n unsigned 64-bit integers."""
-    has_id = ticks["trade_id"].is_not_null()
-    if has_id.all():
+    by_id = ticks["trade_id"].is_not_null() & (ticks["action"] == "NEW")
+    if by_id.all():
         return _hash(ticks, _ID)
-    by_content = _hash(ticks, _CONTENT)
-    if not has_id.any():
+    by_content = _hash(ticks, (*_CONTENT, "trade_id"))
+    if not by_id.any():
         return by_content
-    return np.where(has_id.to_numpy(), _hash(ticks, _ID), by_content)
+    return np.where(by_id.to_numpy(), _hash(ticks, _ID), by_content)
 
 
 def _hash(ticks: pl.DataFrame, columns: tuple[str, ...]) -> Hashes:

@@ -1,7 +1,7 @@
 """From raw ticks to accepted ones: refuse, reroute, deduplicate, flag, and watch for gaps.
 
 One `Normalizer` owns one partition of ticks.raw.v1. It is pure: the only clock is the time at
-which Kafka appended the block. What it accepts is published in raw order, each tick carrying
+which Kafka appended each record. What it accepts is published in raw order, each tick carrying
 its raw offset, so that a repeat after a crash can be recognised downstream.
 """
 
@@ -17,6 +17,7 @@ from app.domain.gaps import Gap, IdLedger
 from app.domain.quality import Quality
 from app.domain.refuse import Refusal, refusals
 from app.domain.series import NEVER
+from schemas.packed import Positions
 
 STATE_VERSION = 1
 SERIES = ("venue", "symbol")
@@ -104,7 +105,7 @@ class Normalizer:
         self.seen.unseen(identities(ticks))
 
     def apply(
-        self, ticks: pl.DataFrame, keys: Sequence[bytes | None], append_us: int
+        self, ticks: pl.DataFrame, keys: Sequence[bytes | None], appended_us: Positions
     ) -> Normalized:
         """Normalize one block.
 
@@ -112,14 +113,19 @@ class Normalizer:
             ticks: The n decodable rows in offset order: tick.avsc's columns, `row` (index into
                 `keys`) and `offset`.
             keys: The Kafka key of every record of the block.
-            append_us: When Kafka appended the block, µs.
+            appended_us: When Kafka appended each record of the block, µs.
         """
-        ticks, refused = refusals(ticks, keys, append_us + self.rules.max_future_us)
+        append_us = int(appended_us[-1])
+        ticks, refused = refusals(ticks, keys, appended_us + self.rules.max_future_us)
         ticks, rerouted = self._rerouted(ticks)
         new = pl.Series(self.seen.unseen(identities(ticks)), dtype=pl.Boolean)
-        new &= ~self._proven(ticks)
+        is_trade = ticks["action"] == "NEW"
+        new &= ~(self._proven(ticks) & is_trade)
         duplicates = ticks["row"].filter(~new).to_list()
         ticks = ticks.filter(new) if duplicates else ticks
+        amendments = ticks.filter(ticks["action"] != "NEW")
+        if len(amendments):
+            ticks = ticks.filter(ticks["action"] == "NEW")
         quality = self._quality(ticks, append_us)
         if self.rules.quarantine_jumps:
             jumped = (quality & Quality.PRICE_JUMP.value) != 0
@@ -131,7 +137,7 @@ class Normalizer:
             ticks, quality = ticks.filter(~jumped), quality.filter(~jumped)
         gaps = self._gaps(ticks)
         return Normalized(
-            ticks.select("row", "offset", quality=quality),
+            _in_raw_order(ticks.select("row", "offset", quality=quality), amendments),
             refused,
             rerouted,
             duplicates,
@@ -310,6 +316,14 @@ class Normalizer:
             "source_partition": self.partition,
             "raw_offset": raw_offset,
         }
+
+
+def _in_raw_order(ticks: pl.DataFrame, amendments: pl.DataFrame) -> pl.DataFrame:
+    """Put corrections and cancels, which nothing is judged by, back to their places."""
+    if amendments.is_empty():
+        return ticks
+    unflagged = amendments.select("row", "offset", quality=pl.lit(0, pl.Int32))
+    return pl.concat([ticks, unflagged]).sort("offset")
 
 
 def _highest(spans: pl.DataFrame) -> int:

@@ -160,14 +160,14 @@ def _parts(trades: Trades, uses: Uses, groups: _Groups, group_of: Codes, count: 
             parts.append(Part(series, _wide(trades, members, uses, open_us)))
             continue
         high, low, has_extremes = extremes
-        ranks = (_rank(trades, opened), _rank(trades, closed)) if opened >= 0 else (None, None)
+        ends = (_rank(trades, opened), _rank(trades, closed)) if opened >= 0 else (None, None)
         volume, notional = (_signed(limbs) for limbs in row[-2:])
         bar = Bar(
-            open_us, *ranks,
-            ranks[0] and ranks[0][3],
+            open_us, ends[0], ends[1],
+            ends[0] and ends[0][3],
             high if has_extremes else None,
             low if has_extremes else None,
-            ranks[1] and ranks[1][3],
+            ends[1] and ends[1][3],
             volume, notional, number, int(trades.offset[first]), int(trades.offset[last]),
         )  # fmt: skip
         parts.append(Part(series, bar))

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from schemas.packed import Positions
+
 VENUE = r"^[A-Z0-9_]{1,32}$"
 SYMBOL = r"^[A-Z0-9._/-]{1,32}$"
 OLDEST_US = 631_152_000_000_000
@@ -51,10 +53,12 @@ def _number(reason: str, column: str, rule: str, *, zero_allowed: bool) -> _Rule
     )
 
 
+_AMENDS = pl.col("action") != "NEW"
+
 _RULES = (
     _Rule(
         "no_parts",
-        pl.all_horizontal(pl.col("price", "size", "bid", "ask").is_null()),
+        pl.all_horizontal(pl.col("price", "size", "bid", "ask").is_null()) & ~_AMENDS,
         ("symbol",),
         lambda symbol: f"tick must have a trade part or a quote part, had neither ({symbol})",
     ),
@@ -71,10 +75,16 @@ _RULES = (
     _number("bad_quote", "bid_size", "at least 0", zero_allowed=True),
     _number("bad_quote", "ask_size", "at least 0", zero_allowed=True),
     _Rule(
-        "unsupported_action",
-        pl.col("action").cast(pl.String) != "NEW",
-        ("action", "trade_id"),
-        lambda action, trade_id: f"action must be NEW, was {action} of trade {trade_id}",
+        "no_trade_id",
+        _AMENDS & pl.col("trade_id").is_null(),
+        ("action",),
+        lambda action: f"{action} must name the trade_id that it changes, had none",
+    ),
+    _Rule(
+        "incomplete_trade",
+        (pl.col("action") == "CORRECT") & pl.col("price").is_null(),
+        ("trade_id",),
+        lambda trade_id: f"CORRECT must have the new price and size, trade {trade_id} had none",
     ),
     _Rule(
         "bad_event_time",
@@ -86,18 +96,19 @@ _RULES = (
 
 
 def refusals(
-    ticks: pl.DataFrame, keys: Sequence[bytes | None], latest_us: int
+    ticks: pl.DataFrame, keys: Sequence[bytes | None], latest_us: Positions
 ) -> tuple[pl.DataFrame, list[Refusal]]:
     """Split a block into ticks that keep the contract and refusals.
 
     Args:
         ticks: tick.avsc's columns and `row`, the index into `keys`.
         keys: The Kafka key of every record of the block.
-        latest_us: Event times beyond it are in the future, µs.
+        latest_us: Event times beyond it are in the future, µs, for every record of the block.
 
     Returns:
         The rows that keep the contract, in order, and one refusal for each of the others.
     """
+    latest = pl.lit(pl.Series(latest_us[ticks["row"].to_numpy()], dtype=pl.Int64))
     rules = (
         *_names(ticks, "venue", VENUE),
         *_names(ticks, "symbol", SYMBOL),
@@ -105,7 +116,7 @@ def refusals(
         *_RULES,
         _Rule(
             "future_event_time",
-            pl.col("event_time").to_physical() > latest_us,
+            pl.col("event_time").to_physical() > latest,
             ("event_time",),
             lambda at: f"event_time must not be ahead of the broker's clock, was {at}",
         ),

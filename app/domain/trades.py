@@ -1,7 +1,7 @@
 """The ticks of a block as the bars' loops want them: numbers in arrays, texts by their place."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,20 @@ class Numbers:
     is_wide: Marks
     is_null: Marks
     wide: dict[int, int]
+
+    def take(self, rows: Positions) -> "Numbers":
+        """Return the numbers of some rows."""
+        wide = {n: self.wide[row] for n, row in enumerate(rows.tolist()) if self.is_wide[row]}
+        return Numbers(self.values[rows], self.is_wide[rows], self.is_null[rows], wide)
+
+    def put(self, values: Mapping[int, int]) -> "Numbers":
+        """Return the same with other values in some rows."""
+        new = Numbers(self.values.copy(), self.is_wide.copy(), self.is_null.copy(), dict(self.wide))
+        for row, value in values.items():
+            new.is_null[row], new.is_wide[row] = False, not _fits(value)
+            new.values[row] = value if _fits(value) else 0
+            new.wide[row] = value
+        return new
 
     def __getitem__(self, row: int) -> int:
         return self.wide[row] if self.is_wide[row] else int(self.values[row])
@@ -87,6 +101,27 @@ class Trades:
     def last_raw_offset(self) -> int:
         """Highest raw offset, or `ABSENT`."""
         return int(self.raw_offset.max(initial=ABSENT))
+
+    def take(self, rows: slice | Positions) -> "Trades":
+        """Return some of the ticks, in order; texts are shared."""
+        kept = np.arange(len(self))[rows]
+        at = {row: n for n, row in enumerate(kept.tolist())}
+        return replace(
+            self,
+            series=self.series[kept],
+            at_us=self.at_us[kept],
+            sequence=self.sequence[kept],
+            id_starts=self.id_starts[kept],
+            id_sizes=self.id_sizes[kept],
+            price=self.price.take(kept),
+            size=self.size.take(kept),
+            raw_offset=self.raw_offset[kept],
+            offset=self.offset[kept],
+            ingest_us=self.ingest_us[kept],
+            appended_us=self.appended_us[kept],
+            actions=self.actions[kept],
+            conditions={at[row]: held for row, held in self.conditions.items() if row in at},
+        )
 
     def trade_id(self, row: int) -> str | None:
         """Return a trade's id."""
@@ -148,6 +183,10 @@ def of_frame(ticks: pl.DataFrame, appended_us: Positions) -> Trades:
         ticks["action"].cast(pl.Enum(ACTIONS)).to_physical().to_numpy().astype(np.int64),
         {row: tuple(each) for row, each in enumerate(ticks["conditions"].to_list()) if each},
     )
+
+
+def _fits(value: int) -> bool:
+    return -(1 << 63) <= value < 1 << 63
 
 
 def _text(buffer: Bytes, start: int, size: int) -> str | None:

@@ -1,13 +1,14 @@
 """A block: all the records one fetch brought for one partition, decoded once."""
 
-from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
-from schemas.block import Bad, Decoded, decode
+from schemas.block import Bad, Decoded, columns, decode
+from schemas.columns import Columns
+from schemas.packed import Packed, Positions
 from schemas.record import RecordCodec
 from schemas.registry import Registry
 from schemas.wire import Undecodable
@@ -20,15 +21,13 @@ class Reading(NamedTuple):
         schema: Name of the record schema.
         registry: Where writers' schemas are found.
         columnar: Whether agents want columns (ticks) or records (all else, few and wide).
-        kept: Whether agents need the bytes of good records, too.
-        dense: Whether offsets have no holes: one writer of ours, no transactions, no compaction.
+        walked: Whether the places of the fields are enough for most blocks (`Block.columns`).
     """
 
     schema: str
     registry: Registry
     columnar: bool
-    kept: bool = True
-    dense: bool = False
+    walked: bool = False
 
 
 class Records(NamedTuple):
@@ -45,43 +44,53 @@ class Block:
     Attributes:
         topic: Where they were read.
         partition: Likewise.
-        values: Kafka values, framed; empty once decoded where nobody needs them.
-        keys: Kafka keys, only for topics whose keys are checked; else empty.
-        offsets: Kafka offsets, increasing: a range unless some were compacted away.
-        append_us: Kafka's append time of the last record, µs.
-        epoch: The source's assignment it was read under; a block of an earlier one is stale.
+        values: Kafka values, framed.
+        keys: Kafka keys.
+        offsets: Kafka offsets, increasing.
+        appended_us: Kafka's times of them, µs.
         reading: How `values` are read.
+        epoch: The source's assignment it was read under; a block of an earlier one is stale.
     """
 
     topic: str
     partition: int
-    values: list[bytes | None]
-    keys: list[bytes | None]
-    offsets: Sequence[int]
-    append_us: int
+    values: Packed
+    keys: Packed
+    offsets: Positions
+    appended_us: Positions
     reading: Reading
     epoch: int = 0
+    _columns: Columns | None = field(default=None, repr=False)
     _decoded: Decoded | None = field(default=None, repr=False)
     _records: Records | None = field(default=None, repr=False)
 
     @property
     def last_offset(self) -> int:
         """Highest offset in the block."""
-        return self.offsets[-1]
+        return int(self.offsets[-1])
+
+    @property
+    def append_us(self) -> int:
+        """Kafka's time of the last record, µs."""
+        return int(self.appended_us[-1])
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def columns(self) -> Columns | None:
+        """Return the places of all records' fields; None unless every one is plain."""
+        if self._columns is None and self._decoded is None:
+            self._columns = columns(self.values, self.reading.schema, self.reading.registry)
+        return self._columns
 
     def decoded(self) -> Decoded:
         """Return the decoded values; the good ones with their `offset` beside tick columns."""
         if self._decoded is None:
             found = decode(self.values, self.reading.schema, self.reading.registry)
-            offsets = _series(self.offsets)
+            offsets = pl.Series("offset", self.offsets)
             if len(found.frame) != len(self.values):
                 offsets = offsets.gather(found.frame["row"])
             self._decoded = Decoded(found.frame.with_columns(offsets), found.bad)
-            if not self.reading.kept and not found.bad:
-                self.values = []
         return self._decoded
 
     def records(self) -> Records:
@@ -100,6 +109,8 @@ class Block:
 
     def prepare(self) -> None:
         """Decode now, in the caller's thread."""
+        if self.reading.walked and self.columns() is not None:
+            return
         if self.reading.columnar:
             self.decoded()
         else:
@@ -111,24 +122,14 @@ class Block:
             return self
         if self.offsets[-1] <= offset:
             return None
-        at = bisect_right(self.offsets, offset)
-        decoded = None
-        if self._decoded is not None:
-            frame = self._decoded.frame.filter(pl.col("offset") > offset)
-            bad = [Bad(row - at, *why) for row, *why in self._decoded.bad if row >= at]
-            decoded = Decoded(frame.with_columns(pl.col("row") - at), bad)
+        rest = slice(int(np.searchsorted(self.offsets, offset, "right")), None)
         return replace(
             self,
-            values=self.values[at:],
-            keys=self.keys[at:],
-            offsets=self.offsets[at:],
-            _decoded=decoded,
+            values=self.values[rest],
+            keys=self.keys[rest],
+            offsets=self.offsets[rest],
+            appended_us=self.appended_us[rest],
+            _columns=None,
+            _decoded=None,
             _records=None,
         )
-
-
-def _series(offsets: Sequence[int]) -> pl.Series:
-    if isinstance(offsets, range):
-        ends = offsets.start, offsets.stop
-        return pl.int_range(*ends, dtype=pl.Int64, eager=True).alias("offset")
-    return pl.Series("offset", offsets, dtype=pl.Int64)

@@ -62,6 +62,7 @@ class Cadence:
     Attributes:
         emit_every_s: Between two emissions of what changed.
         checkpoint_every_s: Between two checkpoints.
+        clock_every_s: Between two times that a stage is told the time.
         stuck_after_s: Without progress for so long, with records to read, the process ends.
         restore_within_s: State not restored for so long after an assignment, likewise.
     """
@@ -70,6 +71,7 @@ class Cadence:
     checkpoint_every_s: float
     stuck_after_s: float = 60.0
     restore_within_s: float = 80.0  # Faust gives up its recovery, silently, after 90 s
+    clock_every_s: float = 1.0
 
 
 class Engine:
@@ -257,7 +259,7 @@ class Engine:
             self._liveness.beat()
 
     async def _pulse(self) -> None:
-        checkpoint_at = time.monotonic()
+        checkpoint_at = clock_at = time.monotonic()
         while not self.app.should_stop:
             await asyncio.sleep(self._cadence.emit_every_s)
             try:
@@ -266,12 +268,36 @@ class Engine:
                 if now - self._emitted_at >= self._cadence.emit_every_s:
                     async with self._quiet:
                         self._emit()
+                if now - clock_at >= self._cadence.clock_every_s:
+                    clock_at = now
+                    await self._tell_time()
                 if now - checkpoint_at >= self._cadence.checkpoint_every_s:
                     checkpoint_at = now
                     await self._checkpoint()
                     self._watch()
             except Exception as error:  # noqa: BLE001 - the engine's boundary
                 self._die(error, "pulse failed")
+
+    async def _tell_time(self) -> None:
+        """Tell the stages that have applied all there is: only they know who is idle."""
+        async with self._quiet:
+            behind = self._behind()
+            now_us = time.time_ns() // 1000
+            for agent in self._agents:
+                for partition, stage in agent.stages.items():
+                    if partition not in behind:
+                        await stage.idle(now_us)
+
+    def _behind(self) -> set[int]:
+        """Return the partitions of which some topic may hold records that are not applied."""
+        ends = self.source.end_offsets()
+        unknown = 1 << 62
+        return {
+            partition
+            for agent in self._agents
+            for partition, stage in agent.stages.items()
+            if stage.offset + 1 < ends.get(TopicPartition(agent.topic, partition), unknown)
+        }
 
     async def _checkpoint(self) -> None:
         loop = asyncio.get_running_loop()

@@ -5,19 +5,16 @@ where. Deep prefetch is what makes it fast (ARCHITECTURE.md has the figures). Th
 its decoding run in the thread while the agents work on the last one.
 """
 
-import gc
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
-from operator import methodcaller
 from typing import NamedTuple
 
+import numpy as np
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message
-from confluent_kafka import TopicPartition as Position
 
 from app.engine.block import Block, Reading
-from app.errors import BrokerUnavailable
+from app.engine.gather import Gathered, gather
+from app.engine.librdkafka import BEGINNING, Consumer
 from app.topics import TopicPartition
 
 FETCH_RECORDS = 24_000
@@ -25,10 +22,6 @@ FETCH_RECORDS = 24_000
 IDLE_WAIT_S = 0.1
 ANSWER_WITHIN_S = 20.0
 
-_topic = methodcaller("topic")
-_partition = methodcaller("partition")
-_value = methodcaller("value")
-_key = methodcaller("key")
 _log = structlog.get_logger(__name__)
 
 DEEP_PREFETCH = {
@@ -54,21 +47,17 @@ class Source:
     Args:
         client: librdkafka settings that reach the broker.
         readings: How each topic's values are read, by topic name.
-        keyed: Topics whose keys are wanted.
 
     Attributes:
         epoch: Counts assignments.
     """
 
-    def __init__(
-        self, client: Mapping[str, object], readings: Mapping[str, Reading], keyed: frozenset[str]
-    ) -> None:
+    def __init__(self, client: Mapping[str, object], readings: Mapping[str, Reading]) -> None:
         self._readings = readings
-        self._keyed = keyed
-        self._dense = frozenset(topic for topic, reading in readings.items() if reading.dense)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._next: dict[TopicPartition, int] = {}
+        self._messages = np.empty(FETCH_RECORDS, np.int64)
         self.epoch = 0
         self._consumer = Consumer(
             {
@@ -78,8 +67,8 @@ class Source:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
-                "error_cb": _note_error,
-            }
+            },
+            _note_error,
         )
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> Future[None]:
@@ -106,12 +95,8 @@ class Source:
 
     def end_offsets(self) -> dict[TopicPartition, int]:
         """Return the log's end of each assigned partition, as far as it is known."""
-        ends = {}
-        for tp in list(self._next):
-            _, high = self._consumer.get_watermark_offsets(Position(*tp), cached=True)
-            if high >= 0:
-                ends[tp] = high
-        return ends
+        ends = {tp: self._consumer.known_bounds(tp)[1] for tp in list(self._next)}
+        return {tp: end for tp, end in ends.items() if end >= 0}
 
     def close(self) -> None:
         """Stop reading."""
@@ -123,33 +108,11 @@ class Source:
         self._next = positions
         self.epoch += 1
         self._consumer.assign(
-            [
-                Position(*tp, OFFSET_BEGINNING if offset < 0 else offset)
-                for tp, offset in positions.items()
-            ]
+            {tp: BEGINNING if offset < 0 else offset for tp, offset in positions.items()}
         )
 
     def _bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        try:
-            return {
-                tp: Bounds(*self._consumer.get_watermark_offsets(Position(*tp), ANSWER_WITHIN_S))
-                for tp in tps
-            }
-        except KafkaException as error:
-            raise BrokerUnavailable(f"no bounds of a partition: {error}") from error
-
-    def _fetch(self) -> list[Block]:
-        # A fetch makes thousands of objects that the collector tracks, for a moment: meanwhile it
-        # would walk the heap again and again, which was measured as 30 % of a worker's CPU.
-        gc.disable()
-        try:
-            blocks = [
-                self._block(tp, runs)
-                for tp, runs in _by_partition(self._taken(), self._dense).items()
-            ]
-        finally:
-            gc.enable()
-        return blocks
+        return {tp: Bounds(*self._consumer.bounds(tp, ANSWER_WITHIN_S)) for tp in tps}
 
     def _fetch_for(self, found: Future[list[Block]]) -> None:
         """Fetch, and leave the decoding to the thread for it: both keep the order."""
@@ -158,86 +121,25 @@ class Source:
         except BaseException as error:  # noqa: BLE001 - the waiting side raises it
             found.set_exception(error)
 
-    def _taken(self) -> list[Message]:
-        try:
-            # consume() waits for the whole batch: take one, then whatever is there already.
-            messages: list[Message] = self._consumer.consume(1, IDLE_WAIT_S)
-            if messages:
-                messages += self._consumer.consume(FETCH_RECORDS - 1, 0)
-        except KafkaException as error:
-            raise BrokerUnavailable(f"fetch failed: {error}") from error
-        return messages
+    def _fetch(self) -> list[Block]:
+        # Taking waits for as many as are wanted: take one, then whatever is there already.
+        count = self._consumer.take(self._messages[:1], IDLE_WAIT_S)
+        if count:
+            count += self._consumer.take(self._messages[1:], 0)
+        return [self._block(tp, held) for tp, held in gather(self._messages[:count]).items()]
 
-    def _block(self, tp: TopicPartition, runs: list[list[Message]]) -> Block:
+    def _block(self, tp: TopicPartition, held: Gathered) -> Block:
         reading = self._readings[tp.topic]
-        spans = [range(run[0].offset(), run[0].offset() + len(run)) for run in runs]
-        offsets = spans[0] if len(spans) == 1 else list(chain.from_iterable(spans))
-        messages = runs[0] if len(runs) == 1 else list(chain.from_iterable(runs))
-        expected = self._next[tp]
-        if reading.columnar and 0 <= expected < offsets[0]:
+        first, expected = int(held.offsets[0]), self._next[tp]
+        if reading.columnar and 0 <= expected < first:
             _log.error(
                 "records lost to retention", topic=tp.topic, partition=tp.partition,
-                expected=expected, found=offsets[0],
+                expected=expected, found=first,
             )  # fmt: skip
-        self._next[tp] = offsets[-1] + 1
+        self._next[tp] = int(held.offsets[-1]) + 1
         return Block(
-            *tp,
-            list(map(_value, messages)),
-            list(map(_key, messages)) if tp.topic in self._keyed else [],
-            offsets,
-            messages[-1].timestamp()[1] * 1000,
-            reading,
-            self.epoch,
+            *tp, held.values, held.keys, held.offsets, held.appended_us, reading, self.epoch
         )
-
-
-def _by_partition(
-    messages: list[Message], dense: Collection[str] = ()
-) -> dict[TopicPartition, list[list[Message]]]:
-    """Group records by partition, into runs of consecutive offsets; those become ranges.
-
-    A fetch brings long runs. The end of one is looked for in ever larger steps, by its offset
-    being as far away as its index; then all between must be of the same partition, or a hole in
-    the offsets (of compaction, or a transaction's marker) has made up for another's record.
-    Topics in `dense` have no holes, and need no second look.
-    """
-    groups: dict[TopicPartition, list[list[Message]]] = {}
-    start = 0
-    while start < len(messages):
-        first = messages[start]
-        if first.error() is not None:
-            where = f"{first.topic()}[{first.partition()}]"
-            raise BrokerUnavailable(f"{where} cannot be read: {first.error()}")
-        stop = _run_end(messages, start)
-        run = messages[start:stop]
-        tp = TopicPartition(first.topic(), first.partition())
-        while tp.topic not in dense and (
-            len(set(map(_partition, run))) > 1 or len(set(map(_topic, run))) > 1
-        ):
-            run = run[: len(run) // 2]
-        groups.setdefault(tp, []).append(run)
-        start += len(run)
-    return groups
-
-
-def _run_end(messages: list[Message], start: int) -> int:
-    """Return the index behind what looks like one run."""
-    first = messages[start]
-    topic, partition, base = first.topic(), first.partition(), first.offset() - start
-
-    def belongs(index: int) -> bool:
-        other = messages[index]
-        where = other.offset() - index, other.partition(), other.topic()
-        return bool(where == (base, partition, topic))
-
-    reach = 1
-    while start + reach < len(messages) and belongs(start + reach):
-        reach *= 2
-    low, high = start + reach // 2, min(start + reach, len(messages))
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if belongs(middle) else (low, middle)
-    return high
 
 
 def _decode_for(blocks: list[Block], found: Future[list[Block]]) -> None:
@@ -250,5 +152,5 @@ def _decode_for(blocks: list[Block], found: Future[list[Block]]) -> None:
         found.set_result(blocks)
 
 
-def _note_error(error: object) -> None:
-    _log.warning("broker connection troubled", error=str(error))
+def _note_error(said: str) -> None:
+    _log.warning("broker connection troubled", error=said)

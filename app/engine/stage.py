@@ -25,6 +25,9 @@ class Stage(Protocol):
     def emit(self, *, full: bool) -> None:
         """Publish what is owed: after blocks and every `emit_every`; all of it at checkpoints."""
 
+    async def idle(self, now_us: int) -> None:
+        """Take note of the time: all that was written has been applied. About once a second."""
+
     def save(self) -> Iterator[Row]:
         """Yield the rows that changed since the last call."""
 
@@ -42,6 +45,9 @@ class Stateless:
 
     def emit(self, *, full: bool) -> None:
         """Nothing is owed between blocks."""
+
+    async def idle(self, now_us: int) -> None:
+        """Nothing waits for the time."""
 
     def save(self) -> Iterator[Row]:
         """Nothing to save."""

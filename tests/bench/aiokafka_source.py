@@ -10,12 +10,14 @@ from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as Position
 
 from app.engine.block import Block, Reading
 from app.engine.source import FETCH_RECORDS, IDLE_WAIT_S, Bounds
 from app.topics import TopicPartition
+from schemas.packed import pack
 
 MAX_PARTITION_FETCH_BYTES = 8 << 20
 """A partition's next fetch waits until this one is taken, so it must be large."""
@@ -26,12 +28,9 @@ T = TypeVar("T")
 class AiokafkaSource:
     """Blocks of the partitions it is assigned; see `app.engine.source.Source`."""
 
-    def __init__(
-        self, client: Mapping[str, object], readings: Mapping[str, Reading], keyed: frozenset[str]
-    ) -> None:
+    def __init__(self, client: Mapping[str, object], readings: Mapping[str, Reading]) -> None:
         self._bootstrap = client["bootstrap.servers"]
         self._readings = readings
-        self._keyed = keyed
         self.epoch = 0
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: dict[TopicPartition, int] = {}
@@ -112,14 +111,13 @@ class AiokafkaSource:
         return blocks
 
     def _block(self, tp: Position, records: list[ConsumerRecord]) -> Block:
-        keyed = tp.topic in self._keyed
         return Block(
             tp.topic,
             tp.partition,
-            [record.value for record in records],
-            [record.key for record in records] if keyed else [],
-            [record.offset for record in records],
-            records[-1].timestamp * 1000,
+            pack(record.value for record in records),
+            pack(record.key for record in records),
+            np.array([record.offset for record in records], np.int64),
+            np.array([record.timestamp for record in records], np.int64) * 1000,
             self._readings[tp.topic],
             self.epoch,
         )

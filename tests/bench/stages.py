@@ -23,14 +23,14 @@ from app.domain.dedupe import Seen
 from app.domain.normalize import Normalizer
 from app.domain.quotes import QuoteBook
 from app.engine import checkpoint
-from app.engine.block import Block, Reading
+from app.engine.block import Block
 from app.engine.publisher import Publisher
 from app.engine.source import Source
 from app.engine.stage import Stage
+from app.log_reader import LogReader
 from app.metrics import Metrics
 from app.outlets import Outlets
 from app.tail import Tail
-from app.topics import Topic
 from connectors import warm_postgres
 from connectors.hot_redis import RedisHotStore
 from connectors.warm_postgres import PostgresWarmStore
@@ -141,7 +141,7 @@ async def _drive(here: Ground, role: Role, name: str, watch: Stopwatch) -> None:
         publisher, built_in(), metrics,
         partitions=settings.partitions, prefix=settings.topic_prefix,
     )  # fmt: skip
-    tail = Tail(here.client, built_in(), settings.topic_prefix)
+    tail = Tail(LogReader(here.client, settings.topic_prefix), built_in())
     parts = compose.Parts(settings, found, outlets, tail, metrics, built_in())  # type: ignore[arg-type]
     compose._WIRING[role](parts)
     topic, make = next((topic, make) for own, topic, make in found.made if own == name)
@@ -149,7 +149,7 @@ async def _drive(here: Ground, role: Role, name: str, watch: Stopwatch) -> None:
     stages = {at.partition: make(at.partition) for at in ends}
     for stage in stages.values():
         await stage.begin()
-    source = _source(here, role, topic)
+    source = Source(here.client, compose.readings(role, settings, built_in()))
     source.assign(dict.fromkeys(ends, 0)).result()
     emitted = saved = time.monotonic()
     numbers = dict.fromkeys(stages, 0)
@@ -180,17 +180,6 @@ async def _drive(here: Ground, role: Role, name: str, watch: Stopwatch) -> None:
         with watch.timing("flush"):
             publisher.flush()
     source.close()
-
-
-def _source(here: Ground, role: Role, name: str) -> Source:
-    topic = next(each for each in topics.ALL if here.settings.topic(each) == name)
-    keyed = frozenset({here.settings.topic(topics.RAW)})
-    return Source(here.client, {name: _reading(role, topic)}, keyed)
-
-
-def _reading(role: Role, topic: Topic) -> Reading:
-    kept = (role, topic) != ("compute", topics.TICKS)
-    return Reading(topic.schema, built_in(), columnar=topic.schema == "tick", kept=kept)
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:

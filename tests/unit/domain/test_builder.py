@@ -3,13 +3,15 @@
 import random
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
 import pytest
 
 from app.domain.builder import BarBuilder
 from app.domain.timeframes import ladder
+from app.domain.trades import of_frame
 from app.errors import ConfigError
-from tests.unit.domain.ticks import at, block, tick
+from tests.unit.domain.ticks import at, block, tick, trades
 
 NAMES = ("M1", "M5", "H1")
 GRACE_US = 30_000_000
@@ -33,12 +35,12 @@ def test_a_bar_is_provisional_until_stream_time_passes_its_close_and_grace() -> 
     #  trades   10:00:10           10:01:29.9        10:01:30
     #  M1 10:00 [provisional..............closed....)[final
     bars = builder()
-    bars.fold(block(tick("10:00:10"), tick("10:01:29.9")))
+    bars.fold(trades(tick("10:00:10"), tick("10:01:29.9")))
     assert seen(of(bars.emit(), "M1"), "open_time", "revision", "reason", "is_final") == [
         (at("10:00:00"), 0, "live", False), (at("10:01:00"), 0, "live", False),
     ]  # fmt: skip
 
-    bars.fold(block(tick("10:01:30"), first_offset=2))
+    bars.fold(trades(tick("10:01:30"), first_offset=2))
     assert seen(of(bars.emit(), "M1"), "open_time", "revision", "reason", "is_final") == [
         (at("10:00:00"), 1, "final", True), (at("10:01:00"), 0, "live", False),
     ]  # fmt: skip
@@ -46,16 +48,16 @@ def test_a_bar_is_provisional_until_stream_time_passes_its_close_and_grace() -> 
 
 def test_a_bar_is_final_once() -> None:
     bars = builder()
-    bars.fold(block(tick("10:00:10"), tick("10:01:30")))
+    bars.fold(trades(tick("10:00:10"), tick("10:01:30")))
     bars.emit()
-    bars.fold(block(tick("10:01:31"), tick("10:02:31"), first_offset=2))
+    bars.fold(trades(tick("10:01:31"), tick("10:02:31"), first_offset=2))
 
     assert [b for b in of(bars.emit(), "M1") if b["open_time"] == at("10:00:00")] == []
 
 
 def test_out_of_order_within_grace_is_not_late() -> None:
     bars = builder()
-    late = bars.fold(block(tick("10:01:29.9", "2"), tick("10:00:59", "9")))
+    late = bars.fold(trades(tick("10:01:29.9", "2"), tick("10:00:59", "9")))
 
     assert late == []
     assert seen(of(bars.emit(), "M1"), "open_time", "close", "late")[0] == (
@@ -66,9 +68,9 @@ def test_out_of_order_within_grace_is_not_late() -> None:
 def test_a_late_trade_revises_its_bar_and_every_final_bar_above() -> None:
     """Revision 2, reason late, with all its values; and a record for ticks.late.v1."""
     bars = builder()
-    bars.fold(block(tick("10:00:10", "5"), tick("10:06:00", "6")))
+    bars.fold(trades(tick("10:00:10", "5"), tick("10:06:00", "6")))
     bars.emit()
-    late = bars.fold(block(tick("10:00:20", "8", trade_id="x"), first_offset=2))
+    late = bars.fold(trades(tick("10:00:20", "8", trade_id="x"), first_offset=2))
 
     assert seen(
         [tick.record for tick in late],
@@ -88,9 +90,9 @@ def test_a_late_trade_revises_its_bar_and_every_final_bar_above() -> None:
 
 def test_a_trade_beyond_revise_for_is_recorded_alone() -> None:
     bars = builder()
-    bars.fold(block(tick("10:00:10"), tick("11:01:00.1")))
+    bars.fold(trades(tick("10:00:10"), tick("11:01:00.1")))
     bars.emit()
-    late = bars.fold(block(tick("10:00:20", "8"), first_offset=2))
+    late = bars.fold(trades(tick("10:00:20", "8"), first_offset=2))
 
     assert seen([tick.record for tick in late], "revised") == [(False,)]
     assert bars.emit() == []
@@ -98,7 +100,7 @@ def test_a_trade_beyond_revise_for_is_recorded_alone() -> None:
 
 def test_one_fast_symbol_never_makes_another_late() -> None:
     bars = builder()
-    late = bars.fold(block(tick("12:00:00"), tick("10:00:00", symbol="ETH/USD")))
+    late = bars.fold(trades(tick("12:00:00"), tick("10:00:00", symbol="ETH/USD")))
 
     assert late == []
 
@@ -107,7 +109,7 @@ def test_longer_bars_are_the_roll_up_of_their_children() -> None:
     """Open of the first child, close of the last, volume the sum (S12)."""
     bars = builder()
     rows = [tick(f"10:0{n}:30", str(10 + n), str(n + 1)) for n in range(5)]
-    bars.fold(block(*rows))
+    bars.fold(trades(*rows))
 
     [m5] = of(bars.emit(), "M5")
     assert seen([m5], "open", "high", "low", "close", "volume", "trades") == [
@@ -117,7 +119,7 @@ def test_longer_bars_are_the_roll_up_of_their_children() -> None:
 
 def test_the_bar_in_which_a_series_began_is_partial() -> None:
     bars = builder()
-    bars.fold(block(tick("10:00:10"), tick("10:01:00")))
+    bars.fold(trades(tick("10:00:10"), tick("10:01:00")))
 
     assert seen(bars.emit(), "timeframe", "open_time", "partial") == [
         ("M1", at("10:00:00"), True), ("M1", at("10:01:00"), False),
@@ -128,24 +130,26 @@ def test_the_bar_in_which_a_series_began_is_partial() -> None:
 def test_a_repeat_by_a_zombie_is_not_counted_twice() -> None:
     """Raw offsets rise along ticks.v1; one at or below the highest seen is a repeat."""
     bars = builder()
-    bars.fold(block(tick(raw_offset=7), tick(raw_offset=8)))
-    bars.fold(block(tick(raw_offset=7), tick(raw_offset=8), tick(raw_offset=9), first_offset=2))
+    bars.fold(trades(tick(raw_offset=7), tick(raw_offset=8)))
+    bars.fold(trades(tick(raw_offset=7), tick(raw_offset=8), tick(raw_offset=9), first_offset=2))
 
     assert seen(of(bars.emit(), "M1"), "trades") == [(3,)]
 
 
 def test_a_repeat_inside_one_block_is_not_counted_twice() -> None:
     bars = builder()
-    bars.fold(block(tick(raw_offset=7), tick(raw_offset=8), tick(raw_offset=8), tick(raw_offset=7)))
+    bars.fold(
+        trades(tick(raw_offset=7), tick(raw_offset=8), tick(raw_offset=8), tick(raw_offset=7))
+    )
 
     assert seen(of(bars.emit(), "M1"), "trades") == [(2,)]
 
 
 def test_longer_bars_may_wait_but_their_finals_never_do() -> None:
     bars = builder()
-    bars.fold(block(tick("10:00:10")))
+    bars.fold(trades(tick("10:00:10")))
     assert [bar["timeframe"] for bar in bars.emit(base_only=True)] == ["M1"]
-    bars.fold(block(tick("10:05:30"), first_offset=1))
+    bars.fold(trades(tick("10:05:30"), first_offset=1))
     assert seen(bars.emit(base_only=True), "timeframe", "open_time", "is_final") == [
         ("M1", at("10:00:00"), True), ("M5", at("10:00:00"), True),
         ("M1", at("10:05:00"), False),
@@ -157,7 +161,7 @@ def test_longer_bars_may_wait_but_their_finals_never_do() -> None:
 def test_state_of_other_timeframes_is_refused() -> None:
     """Its longer bars would be made of too few children, without a word."""
     bars = builder()
-    bars.fold(block(tick("10:00:10")))
+    bars.fold(trades(tick("10:00:10")))
     rows = [(key, value) for key, value in bars.save() if value is not None]
     shorter = ladder(("S1", "M1"), {"S1": 0, "M1": 0}, 0)
 
@@ -168,7 +172,7 @@ def test_state_of_other_timeframes_is_refused() -> None:
 def test_a_bar_is_kept_until_it_is_final_however_long_its_grace() -> None:
     patient = BarBuilder(ladder(("M1",), {"M1": 1_800_000_000}, 0), partition=0)
     for minute in range(40):
-        patient.fold(block(tick(f"10:{minute:02d}:00"), first_offset=minute))
+        patient.fold(trades(tick(f"10:{minute:02d}:00"), first_offset=minute))
         list(patient.save())
 
     assert len([bar for bar in patient.emit() if bar["revision"] == 1]) == 9
@@ -176,14 +180,14 @@ def test_a_bar_is_kept_until_it_is_final_however_long_its_grace() -> None:
 
 def test_quotes_do_not_touch_bars() -> None:
     bars = builder()
-    bars.fold(block(tick(price=None, size=None, bid="1", ask="2")))
+    bars.fold(trades(tick(price=None, size=None, bid="1", ask="2")))
 
     assert bars.emit() == []
 
 
 def test_lineage_names_the_offsets_used() -> None:
     bars = builder()
-    bars.fold(block(tick("10:00:01"), tick("10:00:02"), first_offset=40))
+    bars.fold(trades(tick("10:00:01"), tick("10:00:02"), first_offset=40))
 
     [bar] = of(bars.emit(), "M1")
     assert (bar["source_partition"], bar["first_offset"], bar["last_offset"]) == (3, 40, 41)
@@ -214,7 +218,8 @@ def played(
     start = 0
     while start < len(ticks):
         size = cuts.choice([1, 3, 40, 400])
-        bars.fold(ticks[start : start + size])
+        part = ticks[start : start + size]
+        bars.fold(of_frame(part, np.zeros(len(part), np.int64)))
         start += size
         if cuts.random() < 0.5:
             history += take(bars, newest)

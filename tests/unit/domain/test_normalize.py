@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -26,7 +27,7 @@ Row = dict[str, object]
 def run(normalizer: Normalizer, *rows: Row, first_offset: int = 0, now: int = NOW) -> Normalized:
     ticks = block(*rows, first_offset=first_offset)
     keys = [symbol.encode() for symbol in ticks["symbol"]]
-    return normalizer.apply(ticks, keys, now)
+    return normalizer.apply(ticks, keys, np.full(len(rows), now, np.int64))
 
 
 def fresh(**rules: object) -> Normalizer:
@@ -44,6 +45,32 @@ def test_good_ticks_are_accepted_in_raw_order_with_their_offsets() -> None:
     assert (done.refused, done.rerouted, done.duplicates, done.gaps) == ([], [], [], [])
 
 
+def test_corrections_and_cancels_keep_their_place_and_nothing_is_judged_by_them() -> None:
+    """S10: neither their time nor their price, nor their trade's id, says anything of the next."""
+    rows = [
+        tick("10:00:00", venue="KRAKEN", trade_id="7"),
+        tick("10:00:50", "500", action="CORRECT", trade_id="7"),
+        tick("10:00:50", price=None, size=None, action="CANCEL", trade_id="99"),
+        tick("10:00:01", venue="KRAKEN", trade_id="8"),
+    ]
+    normalizer = fresh(contiguous=frozenset({"KRAKEN"}))
+    done = run(normalizer, *rows)
+
+    assert done.accepted.rows() == [(n, n, 0) for n in range(4)]
+    assert (done.refused, done.duplicates, done.gaps) == ([], [], [])
+
+
+def test_a_trade_may_be_corrected_twice_but_the_same_correction_is_a_repeat() -> None:
+    rows = [
+        tick(trade_id="7"), tick(price="9", action="CORRECT", trade_id="7"),
+        tick(price="8", action="CORRECT", trade_id="7"),
+        tick(price="9", action="CORRECT", trade_id="7"),
+        tick(price="9", action="CORRECT", trade_id="6"),
+    ]  # fmt: skip
+
+    assert run(fresh(), *rows).duplicates == [3]
+
+
 @pytest.mark.parametrize(
     ("bad", "reason", "says"),
     [
@@ -58,7 +85,12 @@ def test_good_ticks_are_accepted_in_raw_order_with_their_offsets() -> None:
         (tick(venue="kraken"), "bad_venue", "venue must match"),
         (tick(symbol="BTC USD"), "bad_symbol", "was 'BTC USD'"),
         (tick(symbol="BTC/USD\n"), "bad_symbol", r"was 'BTC/USD\n'"),
-        (tick(action="CANCEL", trade_id="9"), "unsupported_action", "was CANCEL of trade 9"),
+        (tick(action="CANCEL"), "no_trade_id", "CANCEL must name the trade_id"),
+        (
+            tick(price=None, size=None, action="CORRECT", trade_id="9"),
+            "incomplete_trade",
+            "trade 9",
+        ),
         (tick("10:02:00"), "future_event_time", "must not be ahead"),
     ],
 )
@@ -75,7 +107,7 @@ def test_a_bad_tick_is_refused_with_its_reason_and_its_neighbours_are_not(
 
 def test_the_key_must_be_the_symbol() -> None:
     done = fresh().apply(block(tick(), tick(sequence=1), tick(sequence=2)),
-                         [b"BTC/USD", None, b"\xff"], NOW)  # fmt: skip
+                         [b"BTC/USD", None, b"\xff"], np.full(3, NOW, np.int64))  # fmt: skip
 
     assert [(r.row, r.reason) for r in done.refused] == [(1, "bad_key"), (2, "bad_key")]
     assert done.accepted["row"].to_list() == [0]
@@ -223,8 +255,17 @@ def test_every_row_has_exactly_one_fate() -> None:
     assert sorted(fates) == list(range(60))
 
 
-def test_an_empty_block_is_nothing() -> None:
-    done = fresh().apply(block().clear(), [], NOW)
+def test_the_future_is_judged_by_each_records_own_append_time() -> None:
+    """A block that took long to fill allows its first records no more than its last."""
+    rows = [tick("10:02:00", trade_id="1"), tick("10:02:00", trade_id="2")]
+    appended_us = np.array([NOW, NOW + 120_000_000])
+    done = fresh().apply(block(*rows), [b"BTC/USD"] * 2, appended_us)
+
+    assert [(r.row, r.reason) for r in done.refused] == [(0, "future_event_time")]
+
+
+def test_a_block_without_a_tick_is_nothing() -> None:
+    done = fresh().apply(block().clear(), [b"undecodable"], np.array([NOW]))
 
     assert done.accepted.is_empty()
     assert isinstance(done.accepted, pl.DataFrame)

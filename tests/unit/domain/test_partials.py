@@ -201,7 +201,8 @@ def test_the_pass_over_columns_equals_one_trade_after_another(
         else:
             expected[key] = bar
 
-    wire = columns(pack(encode(frame.drop("offset", "row"), "tick", built_in().id_of("tick"))), "tick", built_in())
+    values = encode(frame.drop("offset", "row"), "tick", built_in().id_of("tick"))
+    wire = columns(pack(values), "tick", built_in())
     assert wire is not None
     for source in (ticks, of_columns(wire, frame["offset"].to_numpy(), appended)):
         found = folded(source)

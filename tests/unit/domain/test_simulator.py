@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -66,7 +67,8 @@ def test_every_good_tick_keeps_the_contract() -> None:
     ticks = whole(replace(MARKET, jitter_us=50_000, duplicates=0.1, gaps=0.1), 20_000)
     keys = [symbol.encode() for symbol in ticks["symbol"]]
 
-    kept, refused = refusals(ticks.drop("poison").with_row_index("row"), keys, 2**62)
+    latest_us = np.full(len(ticks), 2**62)
+    kept, refused = refusals(ticks.drop("poison").with_row_index("row"), keys, latest_us)
 
     assert refused == []
     assert len(kept) == len(ticks)

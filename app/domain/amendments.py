@@ -1,0 +1,197 @@
+"""Corrections and cancels: the trade they change, and its bar computed anew from the log (S10).
+
+An amendment names a trade by its id. It replaces that trade's price and size, or takes it out;
+the trade keeps its time and its place in the order, whatever times the amendment itself carries:
+venues send it minutes or a day later. Of several for one trade the last in the log holds.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from app.domain.bars import Bar
+from app.domain.partials import Uses, fold
+from app.domain.series import NEVER
+from app.domain.trades import ABSENT, ACTIONS, Codes, Trades
+from schemas.columns import Sizes
+from schemas.compiled import compiled
+from schemas.packed import Bytes, Positions
+
+CANCEL = ACTIONS.index("CANCEL")
+
+
+class Amendment(NamedTuple):
+    """One correction or cancel.
+
+    Attributes:
+        trade_id: The trade it changes.
+        price: The new one, unscaled; None takes the trade out. Likewise size.
+        offset: Its own offset in ticks.v1.
+    """
+
+    trade_id: str
+    price: int | None
+    size: int | None
+    offset: int
+
+    @property
+    def reason(self) -> str:
+        """Why the bars change."""
+        return "cancel" if self.price is None else "correction"
+
+
+Amended = Mapping[str, Amendment]
+"""The last amendment of each trade of one series, by trade id."""
+
+Name = tuple[str, str]
+UsesOf = Callable[[Trades], Uses]
+
+
+class Original(NamedTuple):
+    """A trade in the log: its clock time, µs, and its offset."""
+
+    at_us: int
+    offset: int
+
+
+def amendment(trades: Trades, row: int) -> Amendment:
+    """Return the correction or cancel in a row."""
+    trade_id, offset = trades.trade_id(row), int(trades.offset[row])
+    if trade_id is None:
+        raise AssertionError(f"an accepted {ACTIONS[trades.actions[row]]} must name a trade")
+    if trades.actions[row] == CANCEL:
+        return Amendment(trade_id, None, None, offset)
+    return Amendment(trade_id, trades.price[row], trades.size[row], offset)
+
+
+def rows_of(trades: Trades) -> list[int]:
+    """Return the rows that are corrections or cancels."""
+    return np.flatnonzero(trades.actions).tolist() if trades.actions.any() else []
+
+
+def find(blocks: Iterable[Trades], name: Name, trade_id: str) -> Original | None:
+    """Return the first trade of a series with that id; None when the blocks have none."""
+    wanted = np.frombuffer(bytearray(trade_id.encode()), np.uint8)
+    for block in blocks:
+        mine = _of_series(block, name)
+        if mine is None:
+            continue
+        row = _first_with(
+            block.buffer, block.series, block.actions, block.id_starts, block.id_sizes, mine, wanted
+        )
+        if row >= 0:
+            return Original(int(block.at_us[row]), int(block.offset[row]))
+    return None
+
+
+def amended(trades: Trades, by_id: Amended) -> Trades:
+    """Return the ticks of one series as they were amended; the cancelled have no price.
+
+    The ids of all trades are compared, in Python: for blocks in which one is expected.
+    """
+    if not by_id:
+        return trades
+    prices, sizes = {}, {}
+    is_null = trades.price.is_null.copy()
+    for row in np.flatnonzero(trades.actions == 0).tolist():
+        found = by_id.get(trades.trade_id(row) or "")
+        if found is None or is_null[row]:
+            continue
+        if found.price is None or found.size is None:
+            is_null[row] = True
+        else:
+            prices[row], sizes[row] = found.price, found.size
+    changed = replace(trades, price=trades.price.put(prices), size=trades.size.put(sizes))
+    changed.price.is_null[is_null] = True
+    return changed
+
+
+def own(blocks: Iterable[Trades], name: Name) -> list[Trades]:
+    """Return the ticks of one series, in order, without a zombie's repeats."""
+    found = []
+    after = -1
+    for block in blocks:
+        mine = _of_series(block, name)
+        if mine is not None:
+            newest = np.maximum.accumulate(np.concatenate(([after], block.raw_offset)))
+            is_new = (block.raw_offset == ABSENT) | (block.raw_offset > newest[:-1])
+            found.append(block.take(np.flatnonzero((block.series == mine) & is_new)))
+        after = max(after, block.last_raw_offset)
+    return found
+
+
+def last_of_each(blocks: Iterable[Trades]) -> dict[str, Amendment]:
+    """Return the last amendment of each trade among the ticks of one series."""
+    found = {}
+    for block in blocks:
+        for row in rows_of(block):
+            each = amendment(block, row)
+            found[each.trade_id] = each
+    return found
+
+
+def recomputed(
+    blocks: Iterable[Trades],
+    by_id: Amended,
+    width_us: int,
+    revise_for_us: int,
+    uses_of: UsesOf,
+) -> dict[int, Bar]:
+    """Return the base bars of one series, from its part of the log.
+
+    Args:
+        blocks: Its ticks, by `own`, from the first bar's first offset on.
+        by_id: What was amended.
+        width_us: Width of the bars.
+        revise_for_us: Trades later than this after their bar's close were never in it.
+        uses_of: What each trade of a block counts for.
+
+    Returns:
+        The bars by open time, revision 0. One that lost its last trade is not among them.
+    """
+    bars: dict[int, Bar] = {}
+    stream_us = NEVER
+    for block in blocks:
+        ticks = amended(block, by_id)
+        # "Beyond" is strict there, lateness is not here.
+        grace_us = revise_for_us + 1
+        series = len(ticks.names)
+        folded = fold(
+            ticks, [stream_us] * series, [grace_us] * series, width_us, uses=uses_of(ticks)
+        )
+        stream_us = max(stream_us, *folded.stream_us)
+        for _, part in folded.parts:
+            if part.open_us in bars:
+                bars[part.open_us].add(part)
+            else:
+                bars[part.open_us] = part
+    return bars
+
+
+def _of_series(trades: Trades, name: Name) -> int | None:
+    return trades.names.index(name) if name in trades.names else None
+
+
+@compiled
+def _first_with(  # noqa: PLR0913 - one loop, many columns
+    buffer: Bytes,
+    series: Codes,
+    actions: Positions,
+    id_starts: Positions,
+    id_sizes: Sizes,
+    mine: int,
+    wanted: Bytes,
+) -> int:
+    for row in range(len(series)):
+        if series[row] != mine or actions[row] != 0 or id_sizes[row] != len(wanted):
+            continue
+        same = True
+        for n in range(len(wanted)):
+            if buffer[id_starts[row] + n] != wanted[n]:
+                same = False
+                break
+        if same:
+            return row
+    return -1
