@@ -9,6 +9,8 @@ twice; ticks of another partition go back to ticks.raw.v1, where a repeat is onl
 import asyncio
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from app import topics
 from app.domain.normalize import Normalized, Normalizer
 from app.engine.block import Block
@@ -83,14 +85,14 @@ class Normalize:
         accepted = done.accepted
         if self._ticks_through >= block.offsets[0]:
             accepted = accepted.filter(accepted["offset"] > self._ticks_through)
-        rows = accepted["row"].to_list()
+        rows = accepted["row"].to_numpy().astype(np.int64)
         values = stamp(
-            [block.values[row] for row in rows],
-            accepted["quality"].to_list(),
-            accepted["offset"].to_list(),
+            block.values.take(rows),
+            accepted["quality"].to_numpy(),
+            accepted["offset"].to_numpy(),
             self._codec,
         )
-        self._out.ticks(self._core.partition, [keys[row] for row in rows], values)
+        self._out.ticks(self._core.partition, [keys[row] for row in rows.tolist()], values)
 
     def emit(self, *, full: bool) -> None:
         """Nothing is owed between blocks."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import agents.bars
 import agents.normalize
 import app.domain.builder
 import app.domain.normalize
@@ -42,9 +43,10 @@ from tests.bench.ticks import publish
 
 PARTS = (
     Timed("decode: join", schemas.reading.Reading, "join"),
-    Timed("decode: scan", schemas.block, "plain"),
+    Timed("decode: walk", schemas.block, "walk"),
     Timed("decode: polars", schemas.reading.Reading, "read"),
     Timed("decode: rest", Block, "decoded"),
+    Timed("places: rest", Block, "columns"),
     Timed("records, one by one", Block, "records"),
     Timed("refusals", app.domain.normalize, "refusals"),
     Timed("reroute", Normalizer, "_rerouted"),
@@ -56,7 +58,8 @@ PARTS = (
     Timed("normalize: rest", Normalizer, "apply"),
     Timed("stamp", agents.normalize, "stamp"),
     Timed("publish ticks", Outlets, "ticks"),
-    Timed("fold: partials", app.domain.builder, "partials"),
+    Timed("fold: places", agents.bars, "of_columns"),
+    Timed("fold: partials", app.domain.builder, "fold"),
     Timed("fold: rest", BarBuilder, "fold"),
     Timed("emit bars", BarBuilder, "emit"),
     Timed("encode and queue bars", Outlets, "bars"),
