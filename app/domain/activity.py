@@ -163,11 +163,10 @@ class ActivityBars:
             done = _words(self._done(name, n) for name in trades.names)
             cut = _Cut.of(len(trades))
             count = _cut(trades.series, trades.at_us, *measured.by(each), done, *cut)
-            # As if every segment were a series with a single bar; times lie behind 1970.
-            folded = fold(
-                replace(trades, series=cut.segment_of),
-                [_NEVER_US] * count, [_ALL_TIME_US] * count, _ALL_TIME_US, after, uses,
-            )  # fmt: skip
+            # As if every segment were a series with a single bar, which nothing is late for; event
+            # times lie behind 1970, at which such a bar would begin.
+            segments = replace(trades, series=cut.segment_of)
+            folded = fold(segments, [_NEVER_US] * count, [0] * count, _ALL_TIME_US, after, uses)
             for segment, part in folded.parts:
                 code = int(cut.series[segment])
                 times_us = int(cut.first_us[segment]), int(cut.latest_us[segment])

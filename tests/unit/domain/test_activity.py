@@ -161,22 +161,28 @@ def test_corrections_cancels_and_quotes_are_passed_over() -> None:
 def test_a_repeated_raw_offset_is_passed_over() -> None:
     """A zombie's second copy does not rise above what was seen; a tick without one counts."""
     ticks = trades(*(tick(raw_offset=raw) for raw in (7, 8, 8, None, 7, 9)))
-    for after, expected in ((-1, 4), (7, 3), (8, 2)):
-        bars = activity("T10", "V10")
+    for after, expected, is_full in ((-1, 4, True), (7, 3, False), (8, 2, False)):
+        bars = activity("T4", "V4")
         bars.fold(ticks, after)
-        assert seen(bars.emit(), "trades", "volume") == [(expected, expected)] * 2
+        assert (
+            seen(bars.emit(), "trades", "volume", "is_final") == [(expected, expected, is_full)] * 2
+        )
 
 
-def test_sale_conditions_decide_what_a_trade_counts_for() -> None:
+@pytest.mark.parametrize("size", ["1", f"{10**12}"])
+def test_sale_conditions_decide_what_a_trade_counts_for(size: str) -> None:
     #  trade      1     2           3        4
     #  counts     all   no volume   nothing  all
-    ticks = trades(*(tick(price=str(n)) for n in range(1, 5)))
+    ticks = trades(*(tick(price=str(n), size=size) for n in range(1, 5)))
     uses = np.array([EVERYTHING, OPEN_CLOSE | HIGH_LOW, 0, EVERYTHING], np.uint8)
-    bars = activity("T2", "V2", "N5")
+    zeros = size[1:]
+    bars = activity("T2", f"V2{zeros}", f"N5{zeros}")
     bars.fold(ticks, uses=uses)
 
+    one = Decimal(size)
     assert seen(bars.emit(), "timeframe", "trades", "volume", "is_final") == [
-        ("T2", 2, 1, True), ("V2", 3, 2, True), ("N5", 3, 2, True), ("T2", 1, 1, False),
+        ("T2", 2, one, True), (f"V2{zeros}", 3, 2 * one, True), (f"N5{zeros}", 3, 2 * one, True),
+        ("T2", 1, one, False),
     ]  # fmt: skip
 
 
@@ -251,11 +257,14 @@ def test_series_and_specs_are_cut_on_their_own() -> None:
     ],
 )
 def test_thresholds_and_sizes_beyond_64_bits_are_exact(name: str, rows: list[str]) -> None:
-    assert counts(built(name, *(tick(size=size) for size in rows))) == [(len(rows), True)]
-    if len(rows) > 1:
-        assert counts(built(name, *(tick(size=size) for size in rows[:-1]))) == [
-            (len(rows) - 1, False)
-        ]
+    sizes = [tick(size=size) for size in rows]
+    assert counts(built(name, *sizes)) == [(len(rows), True)]
+    assert counts(built(name, *sizes[:-1])) == ([(len(rows) - 1, False)] if sizes[1:] else [])
+
+    bars = activity(name)
+    for n, row in enumerate(sizes):
+        bars.fold(trades(row, first_offset=n))
+    assert counts(bars.emit()) == [(len(rows), True)]
 
 
 def test_records_are_those_of_bar_avsc() -> None:
@@ -354,10 +363,11 @@ NUMBERS = st.one_of(
 
 ROWS = st.lists(
     st.builds(
-        lambda second, price, size, sign, symbol: tick(
-            f"10:00:{second / 1e6:f}", str(sign * price), str(size), symbol=symbol
+        lambda second, price, size, sign, symbol, action: tick(
+            f"10:00:{second / 1e6:f}", str(sign * price), str(size), symbol=symbol, action=action
         ),
         st.integers(0, 9), NUMBERS, NUMBERS, st.sampled_from([1, -1]), st.sampled_from(["A", "B"]),
+        st.sampled_from(["NEW", "NEW", "NEW", "CANCEL"]),
     ),
     min_size=1, max_size=40,
 )  # fmt: skip
@@ -421,12 +431,13 @@ def test_blocks_and_restarts_change_no_bar(
 ) -> None:
     """Against one trade after another: every cut, every value, each bar closed once."""
     rows = [{**row, "offset": n} for n, row in enumerate(rows)]
+    counted = [row for row in rows if row["action"] == "NEW"]
     with localcontext(prec=120):
         expected = {
             (symbol, bar["timeframe"], bar["open_time"]): bar
-            for symbol in {row["symbol"] for row in rows}
+            for symbol in {row["symbol"] for row in counted}
             for name in SPECS
-            for bar in reference(name, [row for row in rows if row["symbol"] == symbol])
+            for bar in reference(name, [row for row in counted if row["symbol"] == symbol])
         }
     emitted = list(played(rows, cuts))
 
@@ -451,11 +462,12 @@ def test_sums_of_bars_are_the_sums_of_their_trades(
         for bar in played([{**row, "offset": n} for n, row in enumerate(rows)], cuts)
     }
 
+    counted = [row for row in rows if row["action"] == "NEW"]
     with localcontext(prec=120):
-        volume = sum(row["size"] for row in rows)
-        notional = sum(row["price"] * row["size"] for row in rows)
+        volume = sum(row["size"] for row in counted)
+        notional = sum(row["price"] * row["size"] for row in counted)
         for name in SPECS:
             bars = [bar for (_, timeframe, _), bar in newest.items() if timeframe == name]
             assert sum(bar["volume"] for bar in bars) == volume
             assert sum(bar["notional"] for bar in bars) == notional
-            assert sum(bar["trades"] for bar in bars) == len(rows)
+            assert sum(bar["trades"] for bar in bars) == len(counted)
