@@ -24,6 +24,7 @@ COMMANDS = {
     "produce": "produce:produce",
     "simulate": "simulate:simulate",
     "bars": "bars:bars",
+    "explain": "explain:explain",
     "dlq": "dlq:commands",
     "gaps": "gaps:commands",
     "top": "top:top",

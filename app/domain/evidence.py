@@ -25,8 +25,8 @@ class Tick(NamedTuple):
         offset: In ticks.v1; None when it never got there.
         raw_offset: In ticks.raw.v1.
         event_us: Event time, µs; None, like all that follows, for bytes that are no tick.
-        quote: Bid, ask and their sizes.
         behind: The raw offset that came before although it is not lower: this is a repeat.
+        quote: Bid, ask and their sizes.
     """
 
     offset: int | None
@@ -38,8 +38,8 @@ class Tick(NamedTuple):
     size: Decimal | None = None
     action: str = "NEW"
     conditions: Sequence[str] = ()
-    quote: Sequence[Decimal | None] = ()
     behind: int | None = None
+    quote: Sequence[Decimal | None] = ()
 
     @property
     def identity(self) -> Hashable:
@@ -118,8 +118,8 @@ def _within(target: Target) -> pl.Expr:
 
 def _ticks(rows: pl.DataFrame) -> list[Tick]:
     columns = rows.select(
-        "offset", "raw_offset", pl.col("event_time").to_physical().alias("event_us"), "sequence",
-        "trade_id", "price", "size", pl.col("action").cast(pl.String), "conditions",
-        pl.concat_list("bid", "ask", "bid_size", "ask_size").alias("quote"), "behind",
+        "offset", "raw_offset", pl.col("event_time").to_physical(), "sequence", "trade_id",
+        "price", "size", pl.col("action").cast(pl.String), "conditions", "behind",
+        "bid", "ask", "bid_size", "ask_size",
     )  # fmt: skip
-    return [Tick(**row) for row in columns.iter_rows(named=True)]
+    return [Tick._make((*row[:10], row[10:])) for row in columns.iter_rows()]

@@ -80,7 +80,7 @@ def test_a_tick_is_as_it_was_published() -> None:
     assert ticks(row) == [
         Tick(
             0, 4, us("10:00:01.5"), 7, "9", Decimal("1.25"), Decimal(3), "NEW", ["W"],
-            [None] * 4, None,
+            None, (None,) * 4,
         )
     ]  # fmt: skip
 
@@ -162,6 +162,16 @@ def test_the_used_ticks_make_the_bar_whatever_their_order() -> None:
     }  # fmt: skip
 
 
+def test_sums_and_products_have_all_their_digits() -> None:
+    large, finest = "123456789012345.000000000001", "987654321098765.000000000001"
+    _, judge = judged(tick(price=large, size=finest), tick(price="1", size="0.000000000001"))
+
+    assert judge.recount.values["volume"] == Decimal("987654321098765.000000000002")
+    assert judge.recount.values["notional"] == Decimal(
+        "121932631137021071359549255036.111110111111000000000001"
+    )
+
+
 def test_equal_times_are_ordered_by_sequence_then_id_then_price() -> None:
     _, judge = judged(
         tick(price="3", sequence=1, trade_id="b"), tick(price="2", sequence=1, trade_id="a"),
@@ -235,6 +245,15 @@ def test_a_cancelled_trade_is_refused() -> None:
     assert lines[1].reasons[0].detail == "by the CANCEL at offset 3"
     assert lines[3].reasons[0].detail == "the CANCEL of the trade at offset 1"
     assert judge.recount.values["trades"] == 2
+
+
+def test_an_amendment_names_the_first_trade_of_its_id() -> None:
+    lines, _ = judged(
+        tick(trade_id="1"), tick(trade_id="1"),
+        tick("12:00:00", None, None, trade_id="1", action="CANCEL"),
+    )  # fmt: skip
+
+    assert lines[-1].reasons[0].detail == "the CANCEL of the trade at offset 0"
 
 
 def test_a_corrected_trade_keeps_its_place_with_the_new_values() -> None:
