@@ -6,6 +6,7 @@ cost (ARCHITECTURE.md); `app.engine.gather` reads the records where they lie.
 """
 
 import ctypes
+import threading
 from collections.abc import Callable, Collection, Mapping
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_void_p
 
@@ -61,6 +62,8 @@ for _name, *_types in (
 class Consumer:
     """A consumer that is told its partitions. One thread at a time, `known_bounds` aside.
 
+    Once closed it must not be used: RuntimeError.
+
     Args:
         settings: librdkafka's, by name.
         on_error: Told of troubled connections, from within `take`.
@@ -70,7 +73,10 @@ class Consumer:
     """
 
     def __init__(self, settings: Mapping[str, object], on_error: Callable[[str], None]) -> None:
-        self._on_error = _OnError(lambda _rk, _code, reason, _opaque: on_error(reason.decode()))
+        self._on_error = _OnError(
+            lambda _rk, _code, reason, _opaque: on_error(reason.decode(errors="replace"))
+        )
+        self._asking = threading.Lock()
         configuration = library.rd_kafka_conf_new()
         problem = ctypes.create_string_buffer(_ERROR_BYTES)
         for name, value in settings.items():
@@ -82,15 +88,17 @@ class Consumer:
                 library.rd_kafka_conf_destroy(configuration)
                 raise ConfigError(f"{name}: {problem.value.decode()}")
         library.rd_kafka_conf_set_error_cb(configuration, self._on_error)
-        self._handle = library.rd_kafka_new(_CONSUMER, configuration, problem, _ERROR_BYTES)
-        if not self._handle:
+        handle = library.rd_kafka_new(_CONSUMER, configuration, problem, _ERROR_BYTES)
+        if not handle:
             library.rd_kafka_conf_destroy(configuration)
             raise ConfigError(f"librdkafka: {problem.value.decode()}")
-        library.rd_kafka_poll_set_consumer(self._handle)
-        self._queue = library.rd_kafka_queue_get_consumer(self._handle)
+        library.rd_kafka_poll_set_consumer(handle)
+        queue = library.rd_kafka_queue_get_consumer(handle)
+        self._held: tuple[int, int] | None = handle, queue
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets, and no others."""
+        handle, _ = self._open()
         found = library.rd_kafka_topic_partition_list_new(len(positions))
         try:
             for (topic, partition), offset in positions.items():
@@ -98,7 +106,7 @@ class Consumer:
                 library.rd_kafka_topic_partition_list_set_offset(
                     found, topic.encode(), partition, offset
                 )
-            _require(library.rd_kafka_assign(self._handle, found), "assignment")
+            _require(library.rd_kafka_assign(handle, found), "assignment")
         finally:
             library.rd_kafka_topic_partition_list_destroy(found)
 
@@ -112,8 +120,9 @@ class Consumer:
             BrokerUnavailable: librdkafka cannot fetch.
         """
         assert pointers.dtype == np.int64  # noqa: S101
+        _, queue = self._open()
         count = library.rd_kafka_consume_batch_queue(
-            self._queue, round(wait_s * 1000), pointers.ctypes.data, len(pointers)
+            queue, round(wait_s * 1000), pointers.ctypes.data, len(pointers)
         )
         if count < 0:
             raise BrokerUnavailable("fetch failed")
@@ -122,9 +131,11 @@ class Consumer:
     def known_bounds(self, tp: TopicPartition) -> tuple[int, int]:
         """Return the first and the next offset of a partition, as last heard; negative: never."""
         low, high = c_int64(-1), c_int64(-1)
-        code = library.rd_kafka_get_watermark_offsets(
-            self._handle, tp.topic.encode(), tp.partition, byref(low), byref(high)
-        )
+        with self._asking:  # from any thread: not while it is closed
+            handle, _ = self._open()
+            code = library.rd_kafka_get_watermark_offsets(
+                handle, tp.topic.encode(), tp.partition, byref(low), byref(high)
+            )
         return (low.value, high.value) if code == 0 else (-1, -1)
 
     def bounds(self, tp: TopicPartition, wait_s: float) -> tuple[int, int]:
@@ -134,8 +145,9 @@ class Consumer:
             BrokerUnavailable: It does not answer in time, or has no such partition.
         """
         low, high = c_int64(-1), c_int64(-1)
+        handle, _ = self._open()
         code = library.rd_kafka_query_watermark_offsets(
-            self._handle, tp.topic.encode(), tp.partition, byref(low), byref(high),
+            handle, tp.topic.encode(), tp.partition, byref(low), byref(high),
             round(wait_s * 1000),
         )  # fmt: skip
         _require(code, f"bounds of {tp.topic}[{tp.partition}]")
@@ -143,13 +155,27 @@ class Consumer:
 
     def close(self) -> None:
         """Let go of everything; the consumer cannot be used any more."""
-        library.rd_kafka_queue_destroy(self._queue)
-        library.rd_kafka_consumer_close(self._handle)
-        library.rd_kafka_destroy(self._handle)
+        with self._asking:
+            handle, queue = self._open()
+            self._held = None
+            library.rd_kafka_queue_destroy(queue)
+            library.rd_kafka_consumer_close(handle)
+            library.rd_kafka_destroy(handle)
+
+    def _open(self) -> tuple[int, int]:
+        """Return the handle and its queue, which librdkafka itself does not check."""
+        if self._held is None:
+            raise RuntimeError("a consumer must not be used once it is closed")
+        return self._held
 
 
 def topic_name(handle: int) -> str:
-    """Return the name behind a message's topic, while the message is not destroyed."""
+    """Return the name behind a message's topic, while the message is not destroyed.
+
+    An error may be about no topic, such as a group that may not be read in: then it is Kafka's.
+    """
+    if not handle:
+        return "Kafka"
     name: bytes = library.rd_kafka_topic_name(handle)
     return name.decode()
 
