@@ -23,6 +23,7 @@ FETCH, FIND_COORDINATOR = 1, 10
 """Kinds of requests."""
 TOPIC_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED = 29, 30
 _PRODUCER = 0
+_REFUSALS = 8
 
 
 class Record(NamedTuple):
@@ -62,9 +63,9 @@ class MockKafka:
         assert said == 0
 
     def refuse(self, request: int, code: int) -> None:
-        """Answer the next request of a kind with an error."""
-        codes = (c_int * 1)(code)
-        library.rd_kafka_mock_push_request_errors_array(self._cluster, request, 1, codes)
+        """Answer the next requests of a kind with an error: a client may ask twice at once."""
+        codes = (c_int * _REFUSALS)(*[code] * _REFUSALS)
+        library.rd_kafka_mock_push_request_errors_array(self._cluster, request, _REFUSALS, codes)
 
     def close(self) -> None:
         library.rd_kafka_mock_cluster_destroy(self._cluster)
