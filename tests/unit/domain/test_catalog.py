@@ -99,6 +99,8 @@ def test_names_come_before_globs_and_then_the_first_entry() -> None:
     globs = series(("*", "*/USD", "carry"), ("*", "*", "null"))
     assert globs.rules("KRAKEN", "BTC/USD").empty == "carry"
     assert globs.rules("KRAKEN", "BTC/EUR").empty == "null"
+    character = series(("KRAKE?", "BTC/US?", "carry"), ("*", "BTC/USD", "null"))
+    assert character.rules("KRAKEN", "BTC/USD").empty == "null"
 
 
 def test_one_entry_decides_and_what_it_leaves_out_is_the_default() -> None:
@@ -173,12 +175,27 @@ def test_a_composite_is_made_of_its_venues_trades() -> None:
 
 LISTED = catalog("""
     [venues.BINANCE]
-    symbols = { "BTCUSDT_PERP" = "BTC-PERP", "ETH/BTC" = "ETHXBT", "FOO" = "NKNUSDT" }
+    [venues.BINANCE.symbols]
+    BTCUSDT_PERP = "BTC-PERP"
+    "ETH/BTC" = "ETHXBT"
+    FOO = "NKNUSDT"
+    LTCUSD = "LTC.F"
 """)
 NAMES = st.one_of(
     st.from_regex(r"[A-Za-z0-9._/-]{1,12}", fullmatch=True),
     st.sampled_from(
-        ["BTCUSDT_PERP", "BTC-PERP", "ETH/BTC", "ETHBTC", "ETHXBT", "FOO", "NKNUSDT", "BTCUSDT"]
+        [
+            "BTCUSDT_PERP",
+            "BTC-PERP",
+            "ETH/BTC",
+            "ETHBTC",
+            "ETHXBT",
+            "FOO",
+            "NKNUSDT",
+            "BTCUSDT",
+            "LTCUSD",
+            "LTC.F",
+        ]
     ),
 )
 
@@ -192,6 +209,8 @@ NAMES = st.one_of(
         ("ETHBTC", "ETHXBT"),  # as ETH/BTC, which is in the list
         ("ETHXBT", "ETHXBT"),  # the list gives it, so it is not renamed to ETH/BTC
         ("NKNUSDT", "NKNUSDT"),
+        ("LTCUSD", "LTC.F"),
+        ("LTC/USD", "LTC/USD"),
     ],
 )
 def test_a_venues_list_comes_before_the_rule_of_all_venues(symbol: str, expected: str) -> None:

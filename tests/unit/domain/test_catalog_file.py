@@ -143,6 +143,11 @@ def test_two_entries_for_the_same_are_a_fault_as_one_would_never_decide() -> Non
         "series 3: venue and symbol must not be those of series 1, which decides"
     ]
     parse("my.toml", f"{VENUES}[[series]]\n{entry}[[instruments]]\n{entry}")
+    nameless = '[[series]]\nsymbol = "*"\n'
+    assert [fault[:16] for fault in faults(nameless * 2)] == [
+        "series 1: venue ",
+        "series 2: venue ",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +178,12 @@ def test_a_composite_has_a_name_of_its_own_and_is_made_of_venues(text: str, faul
     assert faults(VENUES + text) == [fault]
 
 
-@pytest.mark.parametrize("of", ['["KRAKEN"]', '["KRAKEN", "*"]', '["KRAKEN", "KRAKEN"]', '"GATE"'])
+@pytest.mark.parametrize("of", ['["KRAKEN"]', '["KRAKEN", "*"]', '["KRAKEN", "GAT?"]'])
 def test_a_composite_is_made_of_two_venues_or_more(of: str) -> None:
-    assert faults(f"{VENUES}[[series]]\n{ANY}of = {of}")[0].startswith("series 1: of must ")
+    entry = f'[[series]]\nvenue = "*"\nsymbol = "*"\nof = {of}'
+
+    (fault,) = faults(VENUES + entry)
+    assert fault.startswith("series 1: of must be two venues or more, without globs, was [")
 
 
 @pytest.mark.parametrize(
