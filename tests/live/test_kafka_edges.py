@@ -1,21 +1,26 @@
 """The administration, the reader and the producer on a real broker."""
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as Position
 
 from app import topics
 from app.domain.simulator import Market, feed
+from app.engine.block import Reading
+from app.engine.source import Source
 from app.errors import BrokerUnavailable
 from app.partitions import partition_of
 from app.topics import TopicPartition
 from connectors.kafka_admin import KafkaAdmin, Lag
 from connectors.kafka_reader import read
 from connectors.producer import QUEUE, TickProducer
+from schemas.registry import built_in
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.live
@@ -104,3 +109,35 @@ def test_a_broker_that_is_not_there_is_unavailable() -> None:
 
     with pytest.raises(BrokerUnavailable, match=r"Kafka at 127\.0\.0\.1:1: "):
         admin.brokers()
+
+
+def test_blocks_step_over_what_transactions_leave_in_a_log(edge: Edge) -> None:
+    """Markers and records that were aborted take offsets, too."""
+    #  offset:  0  1  2       3  4  5  6      7  8
+    #  log:     a  b  commit  x  y  z  abort  c  commit
+    producer = Producer({**edge.client, "transactional.id": edge.prefix})
+    producer.init_transactions(20)
+    for values, end in (
+        (b"ab", producer.commit_transaction),
+        (b"xyz", producer.abort_transaction),
+        (b"c", producer.commit_transaction),
+    ):
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(edge.raw, bytes([value]), partition=0)
+        producer.flush(20)
+        end(20)
+
+    found = []
+    readings = {edge.raw: Reading("tick", built_in(), columnar=False)}
+    with closing(Source(edge.client, readings)) as source:
+        source.assign({TopicPartition(edge.raw, 0): -1}).result()
+        deadline = time.monotonic() + 20
+        while len(found) < 3 and time.monotonic() < deadline:
+            for block in source.fetch().result():
+                found += zip(block.offsets.tolist(), block.values, strict=True)
+        source.assign({TopicPartition(edge.raw, 0): 4}).result()
+        [rest] = [block for _ in range(20) for block in source.fetch().result()]
+
+    assert found == [(0, b"a"), (1, b"b"), (7, b"c")]
+    assert (rest.offsets.tolist(), list(rest.values)) == ([7], [b"c"])
