@@ -19,8 +19,9 @@ The bars are those of M. López de Prado, Advances in Financial Machine Learning
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from operator import mul
 from typing import Any, NamedTuple
 
@@ -127,21 +128,15 @@ class ActivityBars:
     """Tick, volume and value bars of the series in one partition of ticks.v1.
 
     Args:
-        specs: What to build.
+        specs_of: Returns what to build of a (venue, symbol); always the same.
         partition: The partition, written into each bar's lineage.
-
-    Raises:
-        ValueError: A spec is there twice.
     """
 
-    def __init__(self, specs: Iterable[Spec], partition: int) -> None:
-        self.specs = tuple(specs)
+    def __init__(self, specs_of: Callable[[Name], Sequence[Spec]], partition: int) -> None:
         self.partition = partition
-        self._names = [each.name for each in self.specs]
-        if len(set(self._names)) < len(self._names):
-            raise ValueError(f"activity bars must be distinct, were {','.join(self._names)}")
-        self._runs: dict[Name, list[_Run]] = {}
-        self._fresh: set[tuple[Name, int]] = set()
+        self._specs_of = specs_of
+        self._runs: dict[Name, dict[str, _Run]] = {}
+        self._fresh: set[tuple[Name, str]] = set()
         self._unsaved: set[Name] = set()
         self._closed: list[Record] = []
 
@@ -156,22 +151,15 @@ class ActivityBars:
                 count for the volume does for a tick bar; one that counts for nothing does not.
         """
         uses = np.full(len(trades), EVERYTHING, np.uint8) if uses is None else uses
-        measured = _Measured.of(trades, after, uses)
-        if not measured.counted.any():
-            return
-        for n, each in enumerate(self.specs):
-            done = _words(self._done(name, n) for name in trades.names)
-            cut = _Cut.of(len(trades))
-            count = _cut(trades.series, trades.at_us, *measured.by(each), done, *cut)
-            # As if every segment were a series with a single bar, which nothing is late for; event
-            # times lie behind 1970, at which such a bar would begin.
-            segments = replace(trades, series=cut.segment_of)
-            folded = fold(segments, [_NEVER_US] * count, [0] * count, _ALL_TIME_US, after, uses)
-            for segment, part in folded.parts:
-                code = int(cut.series[segment])
-                times_us = int(cut.first_us[segment]), int(cut.latest_us[segment])
-                self._add(trades.names[code], n, part, times_us, is_last=cut.is_closed[segment])
-                self._runs[trades.names[code]][n].done = _number(done[code])
+        specs = [self._specs_of(name) for name in trades.names]
+        measured = _Measured.of(trades, after, uses) if all(specs) else None
+        for each in dict.fromkeys(chain.from_iterable(specs)):
+            has_it = np.array([each in of_series for of_series in specs])
+            if has_it.all() and measured is not None:
+                self._fold(each, trades, measured)
+            else:
+                theirs = np.where(has_it[trades.series], uses, 0).astype(np.uint8)
+                self._fold(each, trades, _Measured.of(trades, after, theirs))
 
     def emit(self, *, finals_only: bool = False) -> list[Record]:
         """Return the bars closed since the last call, then the open ones that changed.
@@ -180,10 +168,10 @@ class ActivityBars:
         """
         out, self._closed = self._closed, []
         if not finals_only:
-            for name, n in sorted(self._fresh):
-                bar = self._runs[name][n].bar
+            for name, timeframe in sorted(self._fresh):
+                bar = self._runs[name][timeframe].bar
                 if bar is not None:
-                    out.append(self._record(name, n, bar))
+                    out.append(self._record(name, timeframe, bar))
             self._fresh.clear()
         return out
 
@@ -193,8 +181,8 @@ class ActivityBars:
         What `emit` owes is not among it: emit first.
         """
         for venue, symbol in sorted(self._unsaved):
-            runs = zip(self._names, self._runs[venue, symbol], strict=True)
-            yield f"{symbol}@{venue}{ROW}", json.dumps({name: asdict(run) for name, run in runs})
+            runs = {of: asdict(run) for of, run in self._runs[venue, symbol].items()}
+            yield f"{symbol}@{venue}{ROW}", json.dumps(runs)
         self._unsaved.clear()
 
     def restore(self, rows: Iterable[tuple[str, str]]) -> None:
@@ -202,40 +190,54 @@ class ActivityBars:
 
         Raises:
             ConfigError: It was saved with other specs: where bars are cut depends on where they
-                began, and the new ones would begin in the middle.
+                began, and new ones would begin in the middle.
         """
         for key, value in rows:
-            symbol, _, venue = key.removesuffix(ROW).rpartition("@")
-            saved = json.loads(value)
-            if set(saved) != set(self._names):
+            series, saved = key.removesuffix(ROW), json.loads(value)
+            symbol, _, venue = series.rpartition("@")
+            names = {each.name for each in self._specs_of((venue, symbol))}
+            if set(saved) != names:
                 raise ConfigError(
-                    f"activity bars must be {','.join(saved)} as in the saved state, were "
-                    f"{','.join(self._names)}; a new TAPELINE_GROUP builds all bars anew"
+                    f"activity bars of {series} must be {','.join(sorted(saved))} as in the saved "
+                    f"state, were {','.join(sorted(names))}; a new TAPELINE_GROUP builds all anew"
                 )
-            self._runs[venue, symbol] = [_restored(saved[name]) for name in self._names]
+            self._runs[venue, symbol] = {of: _restored(run) for of, run in saved.items()}
 
-    def _done(self, name: Name, n: int) -> int:
-        runs = self._runs.get(name)
-        return 0 if runs is None else runs[n].done
+    def _fold(self, each: Spec, trades: Trades, measured: "_Measured") -> None:
+        done = _words(self._done(name, each) for name in trades.names)
+        cut = _Cut.of(len(trades))
+        count = _cut(trades.series, trades.at_us, *measured.by(each), done, *cut)
+        # As if every segment were a series with a single bar, which nothing is late for; event
+        # times lie behind 1970, at which such a bar would begin.
+        segments = replace(trades, series=cut.segment_of)
+        known, grace = [_NEVER_US] * count, [0] * count
+        folded = fold(segments, known, grace, _ALL_TIME_US, measured.after, measured.uses)
+        for segment, part in folded.parts:
+            code = int(cut.series[segment])
+            run = self._run(trades.names[code], each)
+            run.done = _number(done[code])
+            bar = run.add(part, int(cut.first_us[segment]), int(cut.latest_us[segment]))
+            if cut.is_closed[segment]:
+                bar.revision, bar.reason = 1, "final"
+                self._closed.append(self._record(trades.names[code], each.name, bar))
+                run.bar, run.is_first = None, False
 
-    def _add(
-        self, name: Name, n: int, part: Bar, times_us: tuple[int, int], *, is_last: bool
-    ) -> None:
+    def _done(self, name: Name, each: Spec) -> int:
+        run = self._runs.get(name, {}).get(each.name)
+        return 0 if run is None else run.done
+
+    def _run(self, name: Name, each: Spec) -> _Run:
+        """Return where a series stands, which is about to change."""
         if name not in self._runs:
-            self._runs[name] = [_Run() for _ in self.specs]
-        run = self._runs[name][n]
-        bar = run.add(part, *times_us)
+            self._runs[name] = {of.name: _Run() for of in self._specs_of(name)}
         self._unsaved.add(name)
-        self._fresh.add((name, n))
-        if is_last:
-            bar.revision, bar.reason = 1, "final"
-            self._closed.append(self._record(name, n, bar))
-            run.bar, run.is_first = None, False
+        self._fresh.add((name, each.name))
+        return self._runs[name][each.name]
 
-    def _record(self, name: Name, n: int, bar: Bar) -> Record:
-        run, (venue, symbol) = self._runs[name][n], name
+    def _record(self, name: Name, timeframe: str, bar: Bar) -> Record:
+        run, (venue, symbol) = self._runs[name][timeframe], name
         return record(
-            bar, symbol, venue, self._names[n], 0, partition=self.partition,
+            bar, symbol, venue, timeframe, 0, partition=self.partition,
             partial=run.is_first, close_us=max(run.latest_us, run.open_us) + 1,
         )  # fmt: skip
 
@@ -255,6 +257,8 @@ class _Measured:
     A negative price is a price paid, too: it brings a value bar nearer its end.
     """
 
+    after: int
+    uses: Uses
     counted: Marks
     price: Words
     size: Words
@@ -275,7 +279,8 @@ class _Measured:
             for row in np.flatnonzero(is_wide).tolist()
         ]
         price, size = (np.abs(of.values).astype(np.uint64) for of in (trades.price, trades.size))
-        return cls(counted, price, np.where(has_volume, size, np.uint64(0)), is_wide, wide)
+        size[~has_volume] = 0
+        return cls(after, uses, counted, price, size, is_wide, wide)
 
     def by(self, each: Spec) -> tuple[Marks, Words, Words, Marks, Words, Words]:
         """Return what `_cut` takes: those that do not fit 64 bits are measured here.

@@ -22,7 +22,9 @@ UNIT = 10**12
 
 
 def activity(*names: str) -> ActivityBars:
-    return ActivityBars([spec(name) for name in names], partition=3)
+    """Return what builds the same bars of all series."""
+    specs = [spec(name) for name in names]
+    return ActivityBars(lambda _: specs, partition=3)
 
 
 def built(name: str, *rows: Row) -> list[Row]:
@@ -228,6 +230,33 @@ def test_lineage_names_the_offsets_used() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("size", ["1", f"{10**12}"])
+def test_a_series_may_have_bars_of_its_own(size: str) -> None:
+    """Those of others are not touched by its trades, and it has none of theirs."""
+    #  BTC  T2      0  .  .  3  .  .
+    #  ETH  T2, V2  .  1  r  .  4  .    r: a repeat
+    #  XRP  none    .  .  .  .  .  5
+    volume = spec(f"V2{size[1:]}")
+    specs = {"BTC/USD": [spec("T2")], "ETH/USD": [volume, spec("T2")], "XRP/USD": []}
+    symbols = ["BTC/USD", "ETH/USD", "ETH/USD", "BTC/USD", "ETH/USD", "XRP/USD"]
+    rows = [
+        tick(symbol=symbol, size=size, raw_offset=raw)
+        for symbol, raw in zip(symbols, [0, 1, 1, 3, 4, 5], strict=True)
+    ]
+    bars = ActivityBars(lambda name: specs[name[1]], partition=3)
+    bars.fold(trades(rows[0]))
+    bars.fold(trades(rows[1], first_offset=1), after=0)
+    bars.fold(trades(*rows[2:], first_offset=2), after=1)
+
+    found = seen(bars.emit(), "symbol", "timeframe", "trades", "is_final", "last_offset")
+    assert sorted(map(str, found)) == [
+        "('BTC/USD', 'T2', 2, True, 3)",
+        "('ETH/USD', 'T2', 2, True, 4)",
+        f"('ETH/USD', '{volume.name}', 2, True, 4)",
+    ]
+    assert [key for key, _ in bars.save()] == ["BTC/USD@KRAKEN|activity", "ETH/USD@KRAKEN|activity"]
+
+
 def test_series_and_specs_are_cut_on_their_own() -> None:
     bars = activity("T2", "V4")
     bars.fold(trades(
@@ -309,18 +338,15 @@ def test_a_name_that_says_it_wrong_is_refused(name: str, rule: str) -> None:
         spec(name)
 
 
-def test_specs_are_distinct() -> None:
-    with pytest.raises(ValueError, match="must be distinct, were T5,V1,T5"):
-        activity("T5", "V1", "T5")
-
-
 @pytest.mark.parametrize("names", [("T5",), ("T5", "V1", "N1")])
 def test_state_of_other_specs_is_refused(names: tuple[str, ...]) -> None:
     """What is new would begin in the middle of the log, and be cut elsewhere than in a replay."""
     bars = activity("T5", "V1")
     bars.fold(trades(tick()))
 
-    with pytest.raises(ConfigError, match=f"must be T5,V1 as in .* were {','.join(names)};"):
+    with pytest.raises(
+        ConfigError, match=f"of BTC/USD@KRAKEN must be T5,V1 as .* were {','.join(sorted(names))};"
+    ):
         activity(*names).restore(bars.save())
 
 
