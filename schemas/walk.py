@@ -39,6 +39,8 @@ _MOST_DECIMAL_BYTES = 15
 _FAR = 1 << 62
 """Beyond the end of any record."""
 _WORD_BYTES = 8
+_BEHIND_BYTES = 1 + _WORD_BYTES
+"""Of what follows a record, a branch and a word may be read."""
 _FRAME_BYTES = 5
 _FRAME = (1 << 8 * _FRAME_BYTES) - 1
 _PRESENT = 2
@@ -129,7 +131,7 @@ def _walk(  # noqa: C901, PLR0912, PLR0913 - a call with an array costs as much 
     for row in range(len(starts)):
         is_plain[row] = False
         at, end = starts[row], ends[row]
-        if at < 0 or end > len(buffer) - _WORD_BYTES:
+        if at < 0 or end > len(buffer) - _BEHIND_BYTES:
             continue
         if not _FRAME_BYTES <= end - at <= most_bytes or _word(buffer, at) & _FRAME != frame:
             continue
@@ -146,7 +148,7 @@ def _walk(  # noqa: C901, PLR0912, PLR0913 - a call with an array costs as much 
                         numbers[field, row] = 0
                         sizes[field, row] = -1
                     continue
-                if branch != _PRESENT or at > end:
+                if branch != _PRESENT:
                     break
             if kind == _STRINGS:
                 number = at

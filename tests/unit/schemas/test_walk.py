@@ -27,6 +27,8 @@ PAYLOADS = {
     for name, trap in TRAPS.items()
     if trap.value is not None and trap.value[:5] == b"\0\0\0\0\x01"
 }
+EDGES = [*range(10), *range(26, 36), *range(62, 67), *range(124, 132), 192, *range(252, 256)]
+"""Bytes about the bounds of booleans, branches, indices, counts, lengths and varints."""
 BORING: dict[Kind, Any] = {
     Kind.STRING: "AB",
     Kind.STRINGS: ["AB", "", "C"],
@@ -182,13 +184,13 @@ def test_broken_bytes_are_plain_if_they_are_the_bytes_of_another_record(name: st
 
 
 @pytest.mark.parametrize("name", names())
-def test_any_byte_of_a_record_may_be_any_other(name: str) -> None:
+def test_any_byte_of_a_record_may_be_another(name: str) -> None:
     """Every kind of field at every bound."""
     whole = CODECS[name].encode(boring(name))
     assert expected(whole, name)
 
     for at in range(5, len(whole)):
-        check([whole[:at] + bytes([byte]) + whole[at + 1 :] for byte in range(256)], name)
+        check([whole[:at] + bytes([byte]) + whole[at + 1 :] for byte in EDGES], name)
 
 
 @pytest.mark.parametrize("name", names())
@@ -210,7 +212,9 @@ def test_a_value_that_is_not_in_the_buffer_is_not_plain() -> None:
 
     assert walked(one) == [True]
     assert walked(Packed(before, one.starts - len(whole), one.ends - len(whole))) == [False]
-    assert walked(Packed(one.buffer[:-PADDING], one.starts, one.ends)) == [False]
+    for padding in range(PADDING):
+        short = one.buffer[: len(whole) + padding]
+        assert walked(Packed(short, one.starts, one.ends)) == [padding > 8]
     assert walked(Packed(one.buffer, one.starts + (1 << 40), one.ends + (1 << 40))) == [False]
 
 
