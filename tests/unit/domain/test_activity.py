@@ -233,23 +233,24 @@ def test_lineage_names_the_offsets_used() -> None:
 @pytest.mark.parametrize("size", ["1", f"{10**12}"])
 def test_a_series_may_have_bars_of_its_own(size: str) -> None:
     """Those of others are not touched by its trades, and it has none of theirs."""
-    #  BTC  T2      0  .  .  3  .  .
-    #  ETH  T2, V2  .  1  r  .  4  .    r: a repeat
-    #  XRP  none    .  .  .  .  .  5
+    #  blocks       0 | 1 | r  3  4 | 5  6    r: a repeat of 1
+    #  BTC  T2      x           x        x
+    #  ETH  T2, V2      x   x      x
+    #  XRP  none                      x
     volume = spec(f"V2{size[1:]}")
     specs = {"BTC/USD": [spec("T2")], "ETH/USD": [volume, spec("T2")], "XRP/USD": []}
-    symbols = ["BTC/USD", "ETH/USD", "ETH/USD", "BTC/USD", "ETH/USD", "XRP/USD"]
+    symbols = ["BTC/USD", "ETH/USD", "ETH/USD", "BTC/USD", "ETH/USD", "XRP/USD", "BTC/USD"]
     rows = [
         tick(symbol=symbol, size=size, raw_offset=raw)
-        for symbol, raw in zip(symbols, [0, 1, 1, 3, 4, 5], strict=True)
+        for symbol, raw in zip(symbols, [0, 1, 1, 3, 4, 5, 6], strict=True)
     ]
     bars = ActivityBars(lambda name: specs[name[1]], partition=3)
-    bars.fold(trades(rows[0]))
-    bars.fold(trades(rows[1], first_offset=1), after=0)
-    bars.fold(trades(*rows[2:], first_offset=2), after=1)
+    for start, stop, after in ((0, 1, -1), (1, 2, 0), (2, 5, 1), (5, 7, 4)):
+        bars.fold(trades(*rows[start:stop], first_offset=start), after)
 
     found = seen(bars.emit(), "symbol", "timeframe", "trades", "is_final", "last_offset")
     assert sorted(map(str, found)) == [
+        "('BTC/USD', 'T2', 1, False, 6)",
         "('BTC/USD', 'T2', 2, True, 3)",
         "('ETH/USD', 'T2', 2, True, 4)",
         f"('ETH/USD', '{volume.name}', 2, True, 4)",
