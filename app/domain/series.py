@@ -1,129 +1,227 @@
 """The bars of one (venue, symbol): finality, lateness, revisions and roll-up.
 
-Time is the stream time of the series, the latest event time it has seen, so one fast symbol
-never makes another late and a replay closes the same bars at the same places. Provisional
-values are rolled up when asked for; final ones when stream time passes close_time + grace;
-each late trade is one revision of every bar that holds it and was final. Which revisions exist
-depends on the order of the log alone, not on how it was cut into blocks.
+Time is the stream time of the series: the latest event time it has seen, so one fast symbol never
+makes another late and a replay closes the same bars at the same places. While nothing comes the
+recorded clock moves it on, by as much as went by since the last tick was appended. Lateness is
+judged against it wherever it came from, and it never goes back.
+
+Provisional values are rolled up when asked for; final ones when stream time passes close_time +
+grace; each late trade, correction and change of completeness is one revision of every bar that it
+touches and was final. Which revisions exist depends on the order of the log alone, not on how it
+was cut into blocks.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from app.domain.bars import Bar, roll_up
-from app.domain.timeframes import Ladder
+from app.domain.bars import NO_OFFSET, Bar, empty
+from app.domain.empties import Empties, Filler
+from app.domain.holes import Hole, Holes
+from app.domain.rollup import Rollup
+from app.domain.shelf import NEVER
+from app.domain.timeframes import Ladder, Place
 
-NEVER = -(2**62)
-"""Stream time of a series that has seen nothing, µs."""
+__all__ = ["NEVER", "Emission", "Series"]
 
 
-@dataclass(frozen=True, slots=True)
-class Emission:
+class Emission(NamedTuple):
     """One bar as it stood when it was emitted.
 
     Attributes:
         rung: Index of its timeframe in the ladder.
         bar: A copy, never changed again.
         partial: True when the series began inside it.
+        close_us: Close time, µs.
+        complete: False while a hole touches it.
     """
 
     rung: int
     bar: Bar
     partial: bool
+    close_us: int
+    complete: bool
 
 
-@dataclass(slots=True)
 class Series:
-    """The open and still revisable bars of one (venue, symbol), per rung of the ladder.
+    """The open and still revisable bars of one (venue, symbol).
+
+    Args:
+        ladder: Timeframes and sessions.
+        empties: What is made of intervals without a trade.
 
     Attributes:
-        stream_us: Latest event time seen, µs.
+        stream_us: Stream time, µs.
         first_us: Open time of the earliest base bar made on time: bars that hold it are partial.
+        appended_us: When Kafka appended the last tick, or the clock if that was later; µs.
     """
 
-    ladder: Ladder
-    stream_us: int = NEVER
-    first_us: int = -NEVER
-    bars: list[dict[int, Bar]] = field(default_factory=list)
-    _fresh: list[set[int]] = field(default_factory=list)
-    _stale: list[set[int]] = field(default_factory=list)
-    _open: list[set[int]] = field(default_factory=list)
-    _unsaved: list[set[int]] = field(default_factory=list)
-    _oldest: list[int] = field(default_factory=list)
-    _out: list[Emission] = field(default_factory=list)
+    __slots__ = (
+        "_bars", "_due_us", "_filler", "_holes", "_out",
+        "appended_us", "first_us", "ladder", "stream_us",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        rungs = range(len(self.ladder.rungs))
-        self.bars = [{} for _ in rungs]
-        self._fresh = [set() for _ in rungs]
-        self._stale = [set() for _ in rungs]
-        self._open = [set() for _ in rungs]
-        self._unsaved = [set() for _ in rungs]
-        self._oldest = [-NEVER for _ in rungs]
-
-    def restore(self, rung: int, bar: Bar) -> None:
-        """Put back a bar that a checkpoint saved."""
-        self._put(rung, bar)
-        if bar.revision == 0:
-            self._open[rung].add(bar.open_us)
+    def __init__(self, ladder: Ladder, empties: Empties = Empties.OMIT) -> None:
+        self.ladder = ladder
+        self.stream_us = NEVER
+        self.first_us = -NEVER
+        self.appended_us = NEVER
+        self._bars = Rollup(ladder)
+        self._filler = Filler(self._bars, empties)
+        self._holes = Holes()
+        self._out: list[Emission] = []
 
     def fold(self, part: Bar) -> None:
         """Add a partial base bar of trades that were on time."""
-        bar = self.bars[0].get(part.open_us)
-        if bar is None:
-            self._put(0, part)
-        else:
+        open_us = part.open_us
+        bar = self._bars.shelves[0].bars.get(open_us)
+        if bar is not None:
             bar.add(part)
-        self.first_us = min(self.first_us, part.open_us)
-        self._touch(0, part.open_us)
-        self._provisional(0, part.open_us)
+        elif part.trades:
+            self._bars.put(0, part)
+            if open_us < self.first_us:
+                self._begin(part)
+        else:
+            return
+        self._bars.grow(open_us)
 
-    def advance(self, stream_us: int) -> None:
-        """Move stream time forward and make final what it closes, base first."""
+    def _begin(self, part: Bar) -> None:
+        """Let the series begin with a bar, and no longer with another that came before it."""
+        other = self._bars.shelves[0].bars.get(self.first_us)
+        if other is not None:
+            other.noted_offset = max(other.noted_offset, part.first_offset)
+            self._bars.grow(self.first_us)
+        self.first_us = part.open_us
+
+    def advance(self, stream_us: int, appended_us: int = NEVER) -> None:
+        """Move stream time forward and make final what it closes, base first.
+
+        Args:
+            stream_us: Latest event time, µs.
+            appended_us: When Kafka appended the series' last tick, µs.
+        """
+        self.appended_us = max(self.appended_us, appended_us)
         self.stream_us = max(self.stream_us, stream_us)
-        for n, rung in enumerate(self.ladder.rungs):
-            span = rung.timeframe.width_us + rung.grace_us
-            due = [o for o in self._open[n] if o + span <= self.stream_us]
-            for open_us in sorted(due):
-                bar = self._current(n, open_us)
-                bar.revision, bar.reason = 1, "final"
-                self._open[n].discard(open_us)
-                self._fresh[n].discard(open_us)
-                self._unsaved[n].add(open_us)
-                self._emit(n, bar)
+        if self.stream_us >= self._bars.due_us:
+            self._settle()
 
-    def revise(self, part: Bar, stream_us: int, reason: str = "late") -> bool:
+    def clock(self, now_us: int) -> None:
+        """Move stream time on by what the clock did since the last tick; never back."""
+        if NEVER < self.appended_us < now_us:
+            self.advance(self.stream_us + now_us - self.appended_us, now_us)
+
+    def due_us(self) -> int | None:
+        """Return the clock's time at which the next bar would become final; None for never."""
+        if self.appended_us == NEVER or self._bars.due_us == -NEVER:
+            return None
+        return self.appended_us + self._bars.due_us - self.stream_us
+
+    def revise(
+        self, part: Bar, stream_us: int, reason: str = "late", repairs: Iterable[Hole] = ()
+    ) -> bool:
         """Fold one late trade into its final base bar and into every bar above it.
 
         Args:
             part: The partial bar of the one trade.
             stream_us: Stream time before the trade came; bars due by then are final first.
             reason: Why the bars change.
+            repairs: Holes in which this was the last missing trade.
 
         Returns:
-            False when the bar is beyond `revise_for` and nothing changed.
+            False when the bar is beyond `revise_for` and was not changed.
         """
         self.advance(stream_us)
-        base = self.ladder.base.timeframe
-        if part.open_us + base.width_us + self.ladder.revise_for_us < stream_us:
-            return False
-        part.late = 1
-        bar = self.bars[0].get(part.open_us)
-        if bar is None:
-            bar = part
-            self._put(0, bar)
-        else:
-            bar.add(part)
-        self._touch(0, part.open_us)
-        self._revised(0, bar, reason)
-        for n, open_us in self._above(0, part.open_us):
-            known = self.bars[n].get(open_us)
-            if known is not None and known.revision > 0:
-                self._revised(n, self._current(n, open_us), reason)
+        mended = self._mend(repairs)
+        is_held = self.holds(part.open_us)
+        if is_held:
+            part.late = 1
+            base = self._bars.shelves[0]
+            bar = base.bars.get(part.open_us)
+            if bar is None:
+                # Its interval was over without it, whether or not that made an empty bar.
+                part.revision = 1
+                base.put(part)
             else:
-                self._provisional(n, open_us)
+                bar.add(part)
+            self._rework(part.open_us, reason)
+            revised = self.ladder.places(part.open_us)
+            mended = [place for place in mended if place not in revised]
+        self._complete(mended, "gap_repair", part.last_offset)
+        self.advance(stream_us)
+        return is_held
+
+    def kept(self, rung: int, open_us: int) -> Bar | None:
+        """Return a bar as it stands, if it is kept."""
+        is_there = self._bars.shelves[rung].has(open_us)
+        return self._bars.current(rung, open_us) if is_there else None
+
+    def holds(self, open_us: int) -> bool:
+        """Return whether a base bar, those above and all they are made of are kept for sure."""
+        close_us = open_us + self.ladder.base.timeframe.width_us
+        return close_us + self.ladder.revise_for_us >= self.stream_us
+
+    def replace(
+        self,
+        open_us: int,
+        bar: Bar | None,
+        reason: str,
+        *,
+        stream_us: int = NEVER,
+        offset: int = NO_OFFSET,
+    ) -> bool:
+        """Put a recomputed base bar in place of the one there is.
+
+        One that `holds` denies must be restored before, with those above it and all that these
+        are made of.
+
+        Args:
+            open_us: Which.
+            bar: All its trades that were folded so far; None for none.
+            reason: Why it changes.
+            stream_us: Stream time before the record that asks for it came.
+            offset: Of that record, which makes a provisional bar newer.
+
+        Returns:
+            False when there is no such bar.
+        """
+        self.advance(stream_us)
+        known = self._bars.shelves[0].bars.get(open_us)
+        if known is None:
+            return False
+        bar = empty(open_us) if bar is None or not bar.trades else bar.copy()
+        bar.revision, bar.reason = known.revision, known.reason
+        bar.late, bar.duplicates = known.late, known.duplicates
+        bar.noted_offset = max(known.noted_offset, offset)
+        self._bars.put(0, bar)
+        self._rework(open_us, reason)
         self.advance(stream_us)
         return True
+
+    def gap_opened(
+        self, from_us: int, to_us: int, *, stream_us: int = NEVER, offset: int = NO_OFFSET
+    ) -> None:
+        """Mark the bars incomplete in which trades are missing; final ones are revised.
+
+        Args:
+            from_us: Event time of the trade before the hole.
+            to_us: Event time of the one after it.
+            stream_us: Stream time before the record that tells of it came.
+            offset: Of that record, which makes a provisional bar newer.
+        """
+        self.advance(stream_us)
+        touched = self._bars.touched(from_us, to_us)
+        whole = [p for p in touched if not self._holes.touch(p.open_us, p.close_us)]
+        longest = self.ladder.rungs[-1]
+        self._holes.dig(
+            (from_us, to_us), self.stream_us - 2 * longest.timeframe.width_us - longest.keep_us
+        )
+        self._complete(whole, "gap", offset)
+
+    def gap_closed(
+        self, from_us: int, to_us: int, *, stream_us: int = NEVER, offset: int = NO_OFFSET
+    ) -> None:
+        """Mark the bars complete that no hole touches any more; final ones are revised."""
+        self.advance(stream_us)
+        self._complete(self._mend([(from_us, to_us)]), "gap_repair", offset)
 
     def emissions(self, *, base_only: bool = False) -> list[Emission]:
         """Return what changed since the last call.
@@ -131,80 +229,100 @@ class Series:
         Finals and revisions come in order, then the newest provisional values; of the base bars
         alone if so asked, those of longer ones wait.
         """
-        for n, fresh in enumerate(self._fresh[:1] if base_only else self._fresh):
-            for open_us in sorted(fresh):
-                self._emit(n, self._current(n, open_us))
-            fresh.clear()
+        if not base_only:
+            self._bars.spread()
+        for n, shelf in enumerate(self._bars.shelves[:1] if base_only else self._bars.shelves):
+            for open_us in sorted(shelf.fresh):
+                self._emit(n, self._bars.current(n, open_us))
+            shelf.fresh.clear()
         out, self._out = self._out, []
         return out
 
     def save(self) -> Iterator[tuple[int, int, Bar | None]]:
         """Yield (rung, open_us, bar) of each bar changed since the last call; None forgets it."""
-        for n, rung in enumerate(self.ladder.rungs):
-            expired = self.stream_us - rung.timeframe.width_us - rung.keep_us
-            if self._oldest[n] < expired:
-                for open_us in [o for o in self.bars[n] if o < expired]:
-                    del self.bars[n][open_us]
-                    self._unsaved[n].discard(open_us)
-                    yield n, open_us, None
-                self._oldest[n] = min(self.bars[n], default=-NEVER)
-            for open_us in self._unsaved[n]:
-                yield n, open_us, self._current(n, open_us)
-            self._unsaved[n].clear()
+        return self._bars.save(self.stream_us)
 
-    def _put(self, rung: int, bar: Bar) -> None:
-        self.bars[rung][bar.open_us] = bar
-        self._oldest[rung] = min(self._oldest[rung], bar.open_us)
+    def restore(self, rung: int, bar: Bar) -> None:
+        """Put back a bar that a checkpoint saved, or that was kept no more."""
+        self._bars.put(rung, bar)
 
-    def _touch(self, rung: int, open_us: int) -> None:
-        """Mark the bar unsaved and everything above it stale."""
-        self._unsaved[rung].add(open_us)
-        for n, above in self._above(rung, open_us):
-            self._stale[n].add(above)
-            self._unsaved[n].add(above)
+    def state(self) -> tuple[Any, ...]:
+        """Return all that is not in the bars, as JSON takes it."""
+        carried = [shelf.carried for shelf in self._bars.shelves]
+        times = self.stream_us, self.first_us, self.appended_us
+        return (*times, self._holes.spans, self._filler.state(), carried)
 
-    def _provisional(self, rung: int, open_us: int) -> None:
-        """Remember to emit the bar, and those above it, unless they are final."""
-        for n, at in [(rung, open_us), *self._above(rung, open_us)]:
-            known = self.bars[n].get(at)
-            if known is None or known.revision == 0:
-                self._open[n].add(at)
-                self._fresh[n].add(at)
+    def restore_state(self, state: Sequence[Any]) -> None:
+        """Put back what `state` returned, be it through JSON."""
+        self.stream_us, self.first_us, self.appended_us, holes, fronts, carried = state
+        self._holes = Holes([(low, high) for low, high in holes])
+        self._filler.restore(fronts)
+        for shelf, last in zip(self._bars.shelves, carried, strict=True):
+            shelf.carried = None if last is None else (last[0], last[1])
+        self._bars.due_us = min(self._bars.due_us, self._filler.next_due_us())
 
-    def _above(self, rung: int, open_us: int) -> list[tuple[int, int]]:
-        """Return (rung, open_us) of each bar that holds this one, nearest first."""
-        found: list[tuple[int, int]] = []
-        queue = list(self.ladder.rungs[rung].parents)
-        while queue:
-            n = queue.pop(0)
-            found.append((n, self.ladder.rungs[n].timeframe.open_of(open_us)))
-            queue += self.ladder.rungs[n].parents
-        return found
+    def _settle(self) -> None:
+        """Make final what is due, base first: a roll-up is made of finals."""
+        self._bars.spread()
+        for n in range(len(self.ladder.rungs)):
+            for open_us in self._bars.due(n, self.stream_us):
+                self._fill(n, open_us)
+                self._final(n, self._filler.price(n, self._bars.current(n, open_us)))
+                close_us = self.ladder.rungs[n].close_of(open_us)
+                # One that ends before the series began is a late trade's: nothing follows it.
+                if close_us > self.first_us:
+                    self._filler.reach(n, close_us)
+            self._fill(n, -NEVER)
+        self._bars.due_us = min(self._bars.next_due_us(), self._filler.next_due_us())
 
-    def _current(self, rung: int, open_us: int) -> Bar:
-        """Return the bar, rolled up again by replacement if a child changed."""
-        known = self.bars[rung].get(open_us)
-        if open_us not in self._stale[rung]:
-            if known is None:
-                raise AssertionError(f"no bar at {open_us} of rung {rung}")
-            return known
-        self._stale[rung].discard(open_us)
-        spec = self.ladder.rungs[rung]
-        child = self.ladder.rungs[spec.child].timeframe.width_us
-        opens = range(open_us, open_us + spec.timeframe.width_us, child)
-        stale, below = self._stale[spec.child], self.bars[spec.child]
-        children = [self._current(spec.child, o) for o in opens if o in stale or o in below]
-        bar = roll_up(open_us, children)
-        if known is not None:
-            bar.revision, bar.reason = known.revision, known.reason
-        self._put(rung, bar)
-        return bar
+    def _fill(self, n: int, before_us: int) -> None:
+        for bar in self._filler.fill(n, self.stream_us, before_us):
+            self._final(n, bar)
 
-    def _revised(self, rung: int, bar: Bar, reason: str) -> None:
-        bar.revision, bar.reason = max(bar.revision, 1) + 1, reason
-        self._open[rung].discard(bar.open_us)
-        self._fresh[rung].discard(bar.open_us)
-        self._emit(rung, bar)
+    def _rework(self, open_us: int, reason: str) -> None:
+        """Emit what follows from another value of a base bar, that bar first."""
+        self._bars.spread()
+        base = self._bars.current(0, open_us)
+        offset = max(base.last_offset, base.noted_offset)
+        for place in self.ladder.places(open_us):
+            n, at_us, _ = place
+            if n:
+                self._bars.outdate(place)
+            self._changed(n, self._filler.price(n, self._bars.current(n, at_us)), reason, offset)
+            for bar in self._filler.carried(n, at_us):
+                self._changed(n, bar, reason, offset)
 
-    def _emit(self, rung: int, bar: Bar) -> None:
-        self._out.append(Emission(rung, bar.copy(), bar.open_us <= self.first_us))
+    def _changed(self, n: int, bar: Bar, reason: str, offset: int) -> None:
+        """Emit a bar that a record at `offset` changed: now if final, else with the next values."""
+        if bar.revision:
+            self._bars.shelves[n].settle(bar, bar.revision + 1, reason)
+            self._emit(n, bar)
+        else:
+            bar.noted_offset = max(bar.noted_offset, offset)
+            self._bars.shelves[n].change(bar.open_us)
+            for place in self.ladder.places(bar.open_us):
+                if place.rung > n:
+                    self._bars.outdate(place)
+
+    def _mend(self, repairs: Iterable[Hole]) -> list[Place]:
+        """Take holes out; return the bars that none touches any more."""
+        mended = [hole for hole in repairs if self._holes.mend(hole)]
+        touched = sorted({place for hole in mended for place in self._bars.touched(*hole)})
+        return [p for p in touched if not self._holes.touch(p.open_us, p.close_us)]
+
+    def _complete(self, places: Iterable[Place], reason: str, offset: int) -> None:
+        """Emit bars whose completeness changed."""
+        for n, open_us, close_us in places:
+            bar = self._bars.current(n, open_us)
+            if bar.revision == 0 or close_us + self.ladder.revise_for_us >= self.stream_us:
+                self._changed(n, bar, reason, offset)
+
+    def _final(self, n: int, bar: Bar) -> None:
+        self._bars.shelves[n].settle(bar, 1, "final")
+        self._emit(n, bar)
+
+    def _emit(self, n: int, bar: Bar) -> None:
+        open_us, close_us = bar.open_us, self.ladder.rungs[n].close_of(bar.open_us)
+        is_complete = not self._holes.spans or not self._holes.touch(open_us, close_us)
+        is_partial = open_us <= self.first_us
+        self._out.append(Emission(n, bar.copy(), is_partial, close_us, is_complete))
