@@ -1,28 +1,41 @@
 """ticks.v1 → bars.v1, and trades that came after their bar was final → ticks.late.v1.
 
 Shape: one `BarBuilder` a partition. Bars are full values under their own key, so a repeat after
-a crash changes nothing; late trades carry their offset, and a replay publishes none twice.
+a crash changes nothing; late trades carry their offset, and a replay publishes none twice. A tick
+of the clock is written to clock.v1 before it counts, with the offset of ticks.v1 behind which it
+does: a replay finds it there and closes the same bars at the same places.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator
 
-from app.domain.builder import BarBuilder
+import numpy as np
+
+from app.domain.amender import Amender
+from app.domain.amendments import rows_of
+from app.domain.builder import BarBuilder, Late
 from app.domain.trades import Trades, of_columns, of_frame
 from app.engine.block import Block
 from app.engine.checkpoint import Row
 from app.outlets import Outlets
 from app.tail import Tail
+from app.tick_log import ClockTick, TickLog
 
 
 class Bars:
     """Bars of one partition; keeps a `BarBuilder`."""
 
-    def __init__(self, builder: BarBuilder, outlets: Outlets, tail: Tail) -> None:
+    def __init__(
+        self, builder: BarBuilder, outlets: Outlets, tail: Tail, log: TickLog, amender: Amender
+    ) -> None:
         self._core = builder
         self._out = outlets
         self._tail = tail
+        self._log = log
+        self._amender = amender
         self._late_through = -1
+        self._clocks: deque[ClockTick] = deque()
 
     @property
     def offset(self) -> int:
@@ -34,14 +47,47 @@ class Bars:
         self._core.offset = offset
 
     async def begin(self) -> None:
-        """Learn how far ticks.late.v1 goes."""
-        self._late_through = await asyncio.to_thread(self._tail.late_through, self._core.partition)
+        """Learn how far ticks.late.v1 goes, and where the clock ticked beyond the state."""
+        partition = self._core.partition
+        self._late_through = await asyncio.to_thread(self._tail.late_through, partition)
+        clocks = await asyncio.to_thread(self._log.clocks, self._core.offset)
+        self._clocks = deque(each for each in clocks if each.at_us > self._core.clock_us)
 
     async def apply(self, block: Block) -> None:
-        """Fold one block."""
-        late = self._core.fold(self._trades(block))
+        """Fold one block, with clock ticks, corrections and cancels at their places."""
+        trades = self._trades(block)
+        late: list[Late] = []
+        start = 0
+        for stop in self._stops(trades):
+            late += self._core.fold(trades.take(slice(start, stop)))
+            start = stop
+            self._clock_before(int(trades.offset[stop]))
+            if trades.actions[stop]:
+                await self._amend(block, trades, stop)
+        late += self._core.fold(trades.take(slice(start, None)) if start else trades)
+        self._clock_before(block.last_offset + 1)
         new = [tick.record for tick in late if tick.offset > self._late_through]
         self._out.late(new, self._core.partition)
+
+    async def idle(self, now_us: int) -> None:
+        """Let the clock tick where that makes a bar final; only then is it recorded."""
+        self._clock_before(self._core.offset + 1)
+        if not self._clocks and self._core.is_due(now_us):
+            fence = self._core.partition, self._core.offset
+            await asyncio.to_thread(self._out.clock, now_us, *fence)
+            self._core.clock(now_us)
+
+    def emit(self, *, full: bool) -> None:
+        """Publish every bar that changed; longer bars' provisional values once a checkpoint."""
+        self._out.bars(self._core.emit(base_only=not full), self._core.partition)
+
+    def save(self) -> Iterator[Row]:
+        """Yield the rows of the core that changed."""
+        return self._core.save()
+
+    def restore(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Put the core's rows back."""
+        self._core.restore(rows)
 
     def _trades(self, block: Block) -> Trades:
         columns = block.columns()
@@ -52,17 +98,25 @@ class Bars:
             self._out.dead_letter(block, row, reason, detail)
         return of_frame(decoded.frame, block.appended_us[decoded.frame["row"].to_numpy()])
 
-    def emit(self, *, full: bool) -> None:
-        """Publish every bar that changed; longer bars' provisional values once a checkpoint."""
-        self._out.bars(self._core.emit(base_only=not full), self._core.partition)
+    def _stops(self, trades: Trades) -> list[int]:
+        """Return the rows before which something else happens."""
+        ends = [each.tick_offset for each in self._clocks]
+        behind = np.searchsorted(trades.offset, np.array(ends, np.int64), "right").tolist()
+        return sorted({*rows_of(trades), *(row for row in behind if row < len(trades))})
 
-    async def idle(self, now_us: int) -> None:
-        """Nothing waits for the time."""
+    def _clock_before(self, offset: int) -> None:
+        """Take the recorded clock ticks that count before an offset."""
+        while self._clocks and self._clocks[0].tick_offset < offset:
+            self._core.clock(self._clocks.popleft().at_us)
 
-    def save(self) -> Iterator[Row]:
-        """Yield the rows of the core that changed."""
-        return self._core.save()
-
-    def restore(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Put the core's rows back."""
-        self._core.restore(rows)
+    async def _amend(self, block: Block, trades: Trades, row: int) -> None:
+        taken = self._core.take(trades, row)
+        if taken is None:
+            return
+        name, change = taken
+        times_us = int(trades.at_us[row]), int(trades.appended_us[row])
+        if not await asyncio.to_thread(self._amender.amend, name, change, *times_us):
+            detail = f"the log must hold all ticks of the bars of trade {change.trade_id}"
+            self._out.dead_letter(
+                block, int(np.searchsorted(block.offsets, change.offset)), "beyond_log", detail
+            )

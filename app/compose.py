@@ -11,6 +11,7 @@ Each role is a consumer group and a process of its own, so a store that is away 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from agents.bars import Bars
@@ -19,10 +20,12 @@ from agents.normalize import Normalize
 from agents.quotes import Quotes
 from agents.warm import WarmBars, WarmTicks, keep_house
 from app import topics
+from app.domain.amender import Amender
 from app.domain.builder import BarBuilder
+from app.domain.catalog_file import load_catalog
 from app.domain.normalize import Normalizer, Rules
+from app.domain.plan import Plans
 from app.domain.quotes import QuoteBook
-from app.domain.symbols import canonical
 from app.engine.block import Reading
 from app.engine.engine import Cadence, Engine
 from app.engine.publisher import Publisher
@@ -34,6 +37,7 @@ from app.outlets import Outlets
 from app.partitions import partition_of
 from app.settings import Settings
 from app.tail import Tail
+from app.tick_log import TickLog
 from app.topics import Topic
 from connectors.hot_redis import RedisHotStore
 from connectors.registry import open_registry
@@ -43,9 +47,6 @@ from schemas.registry import Registry
 
 Role = Literal["compute", "hot", "warm"]
 ROLES: tuple[Role, ...] = ("compute", "hot", "warm")
-
-CONTIGUOUS = frozenset({"KRAKEN", "SIM"})
-"""Venues that number the trades of a symbol without holes."""
 
 READS: dict[Role, tuple[Topic, ...]] = {
     "compute": (topics.RAW, topics.TICKS),
@@ -61,9 +62,14 @@ class Parts:
     settings: Settings
     engine: Engine
     outlets: Outlets
-    tail: Tail
+    reader: LogReader
     metrics: Metrics
     registry: Registry
+
+    @property
+    def tail(self) -> Tail:
+        """Reads the ends of the topics."""
+        return Tail(self.reader, self.registry)
 
     def add(
         self, name: str, topic: Topic, stage: Callable[[int], object], *, stateful: bool
@@ -93,8 +99,8 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
         publisher, registry, metrics,
         partitions=settings.partitions, prefix=settings.topic_prefix,
     )  # fmt: skip
-    tail = Tail(LogReader(client, settings.topic_prefix), registry)
-    _WIRING[role](Parts(settings, engine, outlets, tail, metrics, registry))
+    reader = LogReader(client, settings.topic_prefix)
+    _WIRING[role](Parts(settings, engine, outlets, reader, metrics, registry))
     engine.start_pulse()
     return app
 
@@ -139,14 +145,15 @@ def faust_app(role: Role, settings: Settings) -> BlockApp:
 
 def _compute(parts: Parts) -> None:
     settings = parts.settings
-    rungs = settings.ladder()
+    catalog = load_catalog(Path(settings.catalog) if settings.catalog else None)
+    plans = Plans(catalog, settings.ladder)
     rules = Rules(
         partition_of=partial(partition_of, partitions=settings.partitions),
-        canonical=lambda venue, symbol: canonical(symbol, venue),
-        contiguous=CONTIGUOUS,
+        canonical=catalog.canonical,
+        contiguous=catalog.contiguous_venues,
         max_future_us=round(settings.max_future_s * 1e6),
         stale_after_us=round(settings.stale_after_s * 1e6),
-        patience_us=rungs.base.grace_us,
+        patience_us=plans.base.grace_us,
         jump_limit=settings.price_jump_limit,
         quarantine_jumps=settings.price_jump_quarantine,
         dedupe_window=settings.dedupe_window,
@@ -157,10 +164,15 @@ def _compute(parts: Parts) -> None:
         "normalize", topics.RAW,
         lambda p: Normalize(Normalizer(rules, p), outlets, tail, codec), stateful=True,
     )  # fmt: skip
-    parts.add(
-        "bars", topics.TICKS, lambda p: Bars(BarBuilder(rungs, p), outlets, tail), stateful=True
-    )
+    parts.add("bars", topics.TICKS, partial(_bars, parts, plans), stateful=True)
     parts.add("quotes", topics.TICKS, lambda p: Quotes(QuoteBook(p), outlets), stateful=False)
+
+
+def _bars(parts: Parts, plans: Plans, partition: int) -> Bars:
+    builder = BarBuilder(plans, partition)
+    log = TickLog(parts.reader, parts.registry, partition)
+    amender = Amender(builder, log, round(parts.settings.correct_for_s * 1e6))
+    return Bars(builder, parts.outlets, parts.tail, log, amender)
 
 
 def _hot(parts: Parts) -> None:

@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app import setting_values as values
+from app.domain.catalog import SeriesRules
+from app.domain.sessions import ALWAYS, Profile
 from app.domain.timeframes import Ladder, ladder
 from app.setting_values import Broken
 from app.topics import Topic
@@ -67,6 +69,10 @@ class Settings(BaseSettings):
     )
     """Seconds by timeframe; ``""`` is the default. Read through `grace_s`."""
 
+    catalog: str = Field("", validation_alias="TAPELINE_CATALOG")
+    """File of the reviewed rules of venues, instruments and series; empty: the one that ships."""
+    correct_for_s: Duration = Field(172_800.0, validation_alias="BARS_CORRECT_FOR")
+    """How far back the trade of a correction or cancel is looked for."""
     checkpoint_every_s: Interval = Field(1.0, validation_alias="CHECKPOINT_EVERY")
     dedupe_window: Annotated[int, _of(values.whole(1, 10**9))] = 500_000
     """Ticks remembered a partition."""
@@ -115,9 +121,20 @@ class Settings(BaseSettings):
         """Return how long a bar of `timeframe` stays open for stragglers."""
         return _grace_s(self.grace, timeframe)
 
-    def ladder(self) -> Ladder:
-        """Return the timeframes as the bar builder wants them."""
-        return _ladder(self.timeframes, self.grace, self.revise_for_s)
+    def ladder(self, rules: SeriesRules) -> Ladder:
+        """Return the timeframes, graces and sessions of the series that follow `rules`.
+
+        Raises:
+            ValueError: They do not fit each other.
+        """
+        known = {name: rules.grace_s.get("", self.grace_s(name)) for name in self.timeframes}
+        return _ladder(
+            self.timeframes,
+            {**known, **rules.grace_s},
+            self.revise_for_s,
+            rules.profile,
+            anchored=rules.anchored,
+        )
 
     @property
     def redis_prefix(self) -> str:
@@ -159,9 +176,16 @@ class Settings(BaseSettings):
         )
 
 
-def _ladder(names: Collection[str], grace: Mapping[str, float], revise_for_s: float) -> Ladder:
+def _ladder(
+    names: Collection[str],
+    grace: Mapping[str, float],
+    revise_for_s: float,
+    profile: Profile = ALWAYS,
+    *,
+    anchored: bool = False,
+) -> Ladder:
     grace_us = {name: round(_grace_s(grace, name) * 1e6) for name in names}
-    return ladder(names, grace_us, round(revise_for_s * 1e6))
+    return ladder(names, grace_us, round(revise_for_s * 1e6), profile, anchored=anchored)
 
 
 def _grace_s(grace: Mapping[str, float], timeframe: str) -> float:

@@ -9,8 +9,9 @@ import polars as pl
 from confluent_kafka import Message
 
 from app import topics
+from app.domain.amender import Published
 from app.domain.times import EPOCH
-from app.domain.trades import Trades, of_columns, of_frame
+from app.domain.trades import Name, Trades, of_columns, of_frame
 from app.log_reader import LogReader
 from app.topics import Topic
 from schemas.block import columns, decode
@@ -19,6 +20,7 @@ from schemas.record import RecordCodec
 from schemas.registry import Registry
 
 EVERY = 1 << 62
+NOTHING = Published(0, 0)
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -81,30 +83,31 @@ class TickLog:
                     found.append(ClockTick((record["time"] - EPOCH) // MICROSECOND, offset))
         return found
 
-    def revisions(
-        self, symbol: str, venue: str, opens: Mapping[str, Collection[int]]
-    ) -> dict[tuple[str, int], int]:
-        """Return the newest revision of bars in bars.v1, by timeframe and open time, µs.
+    def first(self) -> int:
+        """Return the first offset of ticks.v1 that is still there."""
+        return self._reader.bounds(topics.TICKS, self._partition)[0]
 
-        Args:
-            symbol: Whose bars.
-            venue: Likewise.
-            opens: Which, by timeframe.
-        """
+    def published(
+        self, name: Name, opens: Mapping[str, Collection[int]]
+    ) -> dict[tuple[str, int], Published]:
+        """Return what stands of some bars in bars.v1, by timeframe and open time, µs."""
         wanted = pl.DataFrame(
             [(frame, at) for frame, each in opens.items() for at in each],
             schema={"timeframe": pl.String, "at": pl.Int64},
             orient="row",
         )
-        newest: dict[tuple[str, int], int] = {}
+        newest: dict[tuple[str, int], Published] = {}
+        venue, symbol = name
         for messages in self._records(topics.BARS, 0, EVERY):
             values = pack(message.value() for message in messages)
             bars = decode(values, topics.BARS.schema, self._registry).frame
             mine = bars.filter((pl.col("symbol") == symbol) & (pl.col("venue") == venue)).select(
-                "timeframe", pl.col("open_time").to_physical().alias("at"), "revision"
+                "timeframe", pl.col("open_time").to_physical().alias("at"), "revision", "late"
             )
-            for frame, at, revision in mine.join(wanted, on=["timeframe", "at"]).iter_rows():
-                newest[frame, at] = max(revision, newest.get((frame, at), 0))
+            for frame, at, *stands in mine.join(wanted, on=["timeframe", "at"]).iter_rows():
+                newest[frame, at] = max(
+                    Published(*stands), newest.get((frame, at), Published(0, 0))
+                )
         return newest
 
     def _records(self, topic: Topic, start: int, stop: int) -> Iterator[list[Message]]:

@@ -63,6 +63,6 @@ ANOMALIES = Topic("anomalies.v1", "anomaly", "delete", 30 * DAY_MS)
 GAPS = Topic("ticks.gaps.v1", "gap", "compact")
 LATE = Topic("ticks.late.v1", "late_tick", "delete", 30 * DAY_MS)
 DEAD_LETTERS = Topic("ticks.dlq.v1", "dead_letter", "delete", 30 * DAY_MS, 3 * RECORD_BYTES)
-CLOCK = Topic("clock.v1", "clock", "delete", 7 * DAY_MS)
+CLOCK = Topic("clock.v1", "clock", "delete", 30 * DAY_MS)
 
 ALL = (RAW, TICKS, BARS, QUOTES, ANOMALIES, GAPS, LATE, DEAD_LETTERS, CLOCK)

@@ -24,6 +24,7 @@ from app.compose import READS, ROLES, Role, worker
 from app.errors import ConfigError
 from app.logs import configure
 from app.settings import Settings
+from app.warm_up import warm_up
 from connectors.kafka_admin import KafkaAdmin
 
 STOP_WITHIN_S = 20.0
@@ -49,6 +50,7 @@ def run(role: Role) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
     _require_topics(role, settings)
+    warm_up()
     app = worker(role, settings, on_ready=partial(_mark, mark))
     ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
     # What start-up made stays; collections walk only what came after.

@@ -5,7 +5,7 @@ the trade keeps its time and its place in the order, whatever times the amendmen
 venues send it minutes or a day later. Of several for one trade the last in the log holds.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from app.domain.bars import Bar
 from app.domain.partials import Uses, fold
 from app.domain.series import NEVER
-from app.domain.trades import ABSENT, ACTIONS, Codes, Trades
+from app.domain.trades import ABSENT, ACTIONS, Codes, Name, Trades, alike
 from schemas.columns import Sizes
 from schemas.compiled import compiled
 from schemas.packed import Bytes, Positions
@@ -45,7 +45,6 @@ class Amendment(NamedTuple):
 Amended = Mapping[str, Amendment]
 """The last amendment of each trade of one series, by trade id."""
 
-Name = tuple[str, str]
 UsesOf = Callable[[Trades], Uses]
 
 
@@ -86,16 +85,17 @@ def find(blocks: Iterable[Trades], name: Name, trade_id: str) -> Original | None
     return None
 
 
-def amended(trades: Trades, by_id: Amended) -> Trades:
-    """Return the ticks of one series as they were amended; the cancelled have no price.
+def amended(trades: Trades, by_id: Amended, series: int = 0) -> Trades:
+    """Return the ticks with those of one series as they were amended.
 
-    The ids of all trades are compared, in Python: for blocks in which one is expected.
+    The cancelled have no price. The ids of all its trades are compared, in Python: for blocks in
+    which one is expected.
     """
     if not by_id:
         return trades
     prices, sizes = {}, {}
     is_null = trades.price.is_null.copy()
-    for row in np.flatnonzero(trades.actions == 0).tolist():
+    for row in np.flatnonzero((trades.actions == 0) & (trades.series == series)).tolist():
         found = by_id.get(trades.trade_id(row) or "")
         if found is None or is_null[row]:
             continue
@@ -108,42 +108,43 @@ def amended(trades: Trades, by_id: Amended) -> Trades:
     return changed
 
 
-def own(blocks: Iterable[Trades], name: Name) -> list[Trades]:
-    """Return the ticks of one series, in order, without a zombie's repeats."""
+def own(blocks: Iterable[Trades], names: Collection[Name]) -> list[Trades]:
+    """Return the ticks of some series, in order, without a zombie's repeats."""
     found = []
     after = -1
     for block in blocks:
-        mine = _of_series(block, name)
-        if mine is not None:
+        codes = [code for code, name in enumerate(block.names) if name in names]
+        if codes:
             newest = np.maximum.accumulate(np.concatenate(([after], block.raw_offset)))
             is_new = (block.raw_offset == ABSENT) | (block.raw_offset > newest[:-1])
-            found.append(block.take(np.flatnonzero((block.series == mine) & is_new)))
+            found.append(block.take(np.flatnonzero(np.isin(block.series, codes) & is_new)))
         after = max(after, block.last_raw_offset)
     return found
 
 
-def last_of_each(blocks: Iterable[Trades]) -> dict[str, Amendment]:
-    """Return the last amendment of each trade among the ticks of one series."""
-    found = {}
+def last_of_each(blocks: Iterable[Trades]) -> dict[Name, dict[str, Amendment]]:
+    """Return the last amendment of each trade, by series and trade id."""
+    found: dict[Name, dict[str, Amendment]] = {}
     for block in blocks:
         for row in rows_of(block):
             each = amendment(block, row)
-            found[each.trade_id] = each
+            found.setdefault(block.names[block.series[row]], {})[each.trade_id] = each
     return found
 
 
 def recomputed(
     blocks: Iterable[Trades],
-    by_id: Amended,
+    by_name: Mapping[Name, Amended],
     width_us: int,
     revise_for_us: int,
     uses_of: UsesOf,
 ) -> dict[int, Bar]:
-    """Return the base bars of one series, from its part of the log.
+    """Return base bars, from the part of the log that holds them.
 
     Args:
-        blocks: Its ticks, by `own`, from the first bar's first offset on.
-        by_id: What was amended.
+        blocks: All ticks of the series, by `own`, from the first bar's first offset on; those of
+            several venues together are one series.
+        by_name: What was amended, by the series that it was told of.
         width_us: Width of the bars.
         revise_for_us: Trades later than this after their bar's close were never in it.
         uses_of: What each trade of a block counts for.
@@ -154,14 +155,12 @@ def recomputed(
     bars: dict[int, Bar] = {}
     stream_us = NEVER
     for block in blocks:
-        ticks = amended(block, by_id)
+        uses, ticks = uses_of(block), block
+        for code, name in enumerate(block.names):
+            ticks = amended(ticks, by_name.get(name, {}), code)
         # "Beyond" is strict there, lateness is not here.
-        grace_us = revise_for_us + 1
-        series = len(ticks.names)
-        folded = fold(
-            ticks, [stream_us] * series, [grace_us] * series, width_us, uses=uses_of(ticks)
-        )
-        stream_us = max(stream_us, *folded.stream_us)
+        folded = fold(alike(ticks), [stream_us], [revise_for_us + 1], width_us, uses=uses)
+        [stream_us] = folded.stream_us
         for _, part in folded.parts:
             if part.open_us in bars:
                 bars[part.open_us].add(part)

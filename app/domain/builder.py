@@ -1,24 +1,31 @@
 """Bars of every series of one partition: the pure core of the bars agent.
 
-`fold` takes one block, `emit` gives what changed, `save` and `restore` carry the state across
-a crash. A checkpoint is atomic (`app.engine.checkpoint`), so one offset fences the whole
-partition: a record at or below `offset` is already in every bar and is not folded again.
+`fold` takes one block, `clock` a tick of the clock, `emit` gives what changed, `save` and
+`restore` carry the state across a crash. A checkpoint is atomic (`app.engine.checkpoint`), so one
+offset fences the whole partition: a record at or below `offset` is already in every bar and is
+not folded again.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from typing import NamedTuple
 
+import numpy as np
+
+from app.domain.activity import ROW, ActivityBars
+from app.domain.amendments import Amendment, amended, amendment
 from app.domain.bars import Bar, decimal, instant, record
-from app.domain.partials import fold, single
-from app.domain.series import NEVER, Series
-from app.domain.timeframes import Ladder
-from app.domain.trades import ABSENT, Trades
+from app.domain.ids import UNKNOWN, Step, runs
+from app.domain.listing import Listing
+from app.domain.partials import Uses, fold, single
+from app.domain.plan import Plan, Plans
+from app.domain.shelf import NEVER
+from app.domain.trades import ABSENT, Name, Trades
 from app.errors import ConfigError
 
 Record = dict[str, object]
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class Late(NamedTuple):
@@ -32,87 +39,111 @@ class BarBuilder:
     """Bars of the series in one partition of ticks.v1.
 
     Args:
-        ladder: Timeframes, graces and how long bars stay revisable.
+        plans: What each series follows.
         partition: The partition, written into each bar's lineage.
 
     Attributes:
         offset: Highest offset of ticks.v1 applied; set by the engine after each block.
         raw_offset: Highest offset of ticks.raw.v1 among the ticks applied.
+        clock_us: Time of the last clock tick, µs.
     """
 
-    def __init__(self, ladder: Ladder, partition: int) -> None:
-        self.ladder = ladder
+    def __init__(self, plans: Plans, partition: int) -> None:
+        self.plans = plans
         self.partition = partition
         self.offset = -1
         self.raw_offset = -1
-        self._series: dict[tuple[str, str], Series] = {}
-        self._touched: set[tuple[str, str]] = set()
-        self._waiting: set[tuple[str, str]] = set()
-        self._unsaved: set[tuple[str, str]] = set()
+        self.clock_us = NEVER
+        self._width_us = plans.base.timeframe.width_us
+        self._listings: dict[Name, Listing] = {}
+        self._activity = ActivityBars(lambda name: plans.of(name).specs, partition)
+        self._touched: set[Name] = set()
+        self._waiting: set[Name] = set()
+        self._unsaved: set[Name] = set()
 
     def fold(self, trades: Trades) -> list[Late]:
-        """Fold one block of accepted ticks.
+        """Fold one block of accepted ticks; corrections and cancels among them are passed over.
 
         Returns:
             Trades that came after their base bar was final, in order.
         """
-        base = self.ladder.base
-        known = [self._stream_us(name) for name in trades.names]
-        folded = fold(
-            trades, known, [base.grace_us] * len(known), base.timeframe.width_us, self.raw_offset
-        )
+        if not len(trades):
+            return []
+        trades = self.plans.clocked(trades)
+        uses = self.plans.uses(trades)
+        late = self._fold(trades, uses)
+        for joined, rows in self.plans.joined(trades):
+            late += self._fold(joined, uses[rows])
         self.raw_offset = max(self.raw_offset, trades.last_raw_offset)
-        for part in folded.parts:
-            self._of(*trades.names[part.series]).fold(part.bar)
-        late = [
-            self._revise(trades, row, stream_us)
-            for row, stream_us in zip(folded.late, folded.late_stream_us, strict=True)
-        ]
-        for name, before_us, stream_us in zip(trades.names, known, folded.stream_us, strict=True):
-            if stream_us > before_us:
-                self._of(*name).advance(stream_us)
-        return late
+        return sorted(late, key=lambda each: each.offset)
+
+    def take(self, trades: Trades, row: int) -> tuple[Name, Amendment] | None:
+        """Return the correction or cancel in a row and whose it is; None for a zombie's repeat."""
+        raw = int(trades.raw_offset[row])
+        if raw != ABSENT:
+            if raw <= self.raw_offset:
+                return None
+            self.raw_offset = raw
+        return trades.names[trades.series[row]], amendment(trades, row)
+
+    def listing(self, name: Name) -> Listing:
+        """Return what is kept of a series, to be changed."""
+        self._touched.add(name)
+        self._unsaved.add(name)
+        found = self._listings.get(name)
+        if found is None:
+            found = self._listings[name] = Listing.of(self.plans.of(name))
+        return found
+
+    def is_due(self, now_us: int) -> bool:
+        """Return whether the clock's time would make a bar final."""
+        dues = (listing.series.due_us() for listing in self._listings.values())
+        return any(due is not None and due <= now_us for due in dues)
+
+    def clock(self, now_us: int) -> None:
+        """Take a recorded tick of the clock, µs: what is due by it is final (S7)."""
+        self.clock_us = max(self.clock_us, now_us)
+        for name, listing in self._listings.items():
+            due = listing.series.due_us()
+            if due is not None and due <= now_us:
+                self.listing(name).series.clock(now_us)
 
     def emit(self, *, base_only: bool = False) -> list[Record]:
         """Return every bar that changed since the last call, as bar.avsc.
 
         With `base_only` provisional values of longer bars wait; finals and revisions never do.
         """
-        if base_only:
-            self._waiting |= self._touched
-            series = sorted(self._touched)
-        else:
-            series = sorted(self._touched | self._waiting)
-            self._waiting.clear()
+        names = self._touched if base_only else self._touched | self._waiting
+        self._waiting = self._waiting | self._touched if base_only else set()
         out = []
-        for venue, symbol in series:
-            for emission in self._series[venue, symbol].emissions(base_only=base_only):
-                frame = self.ladder.rungs[emission.rung].timeframe
+        for name in sorted(names):
+            listing = self._listings[name]
+            venue, symbol = name
+            for each in listing.series.emissions(base_only=base_only):
+                frame = listing.plan.ladder.rungs[each.rung].timeframe
                 out.append(
                     record(
-                        emission.bar,
-                        symbol,
-                        venue,
-                        frame.name,
-                        frame.width_us,
-                        partition=self.partition,
-                        partial=emission.partial,
+                        each.bar, symbol, venue, frame.name, frame.width_us,
+                        partition=self.partition, partial=each.partial,
+                        close_us=each.close_us, complete=each.complete,
                     )
-                )
-        self._touched.clear()
-        return out
+                )  # fmt: skip
+        self._touched = set()
+        return out + self._activity.emit(finals_only=base_only)
 
     def save(self) -> Iterator[tuple[str, str | None]]:
         """Yield (key, JSON value or None to forget it) of all changed since the last call."""
         for venue, symbol in sorted(self._unsaved):
-            series = self._series[venue, symbol]
+            listing = self._listings[venue, symbol]
             name = f"{symbol}@{venue}"
-            for rung, open_us, bar in series.save():
-                key = f"{name}|{self.ladder.rungs[rung].timeframe.name}|{open_us}"
+            for rung, open_us, bar in listing.series.save():
+                key = f"{name}|{listing.plan.ladder.rungs[rung].timeframe.name}|{open_us}"
                 yield key, None if bar is None else json.dumps(astuple(bar))
-            yield f"{name}|", json.dumps([series.stream_us, series.first_us])
+            yield f"{name}|", json.dumps(listing.state())
         self._unsaved.clear()
-        yield "", json.dumps([STATE_VERSION, self.offset, self.raw_offset, self._names()])
+        yield from self._activity.save()
+        fences = STATE_VERSION, self.offset, self.raw_offset, self.clock_us
+        yield "", json.dumps([*fences, self.plans.timeframes])
 
     def restore(self, rows: Iterable[tuple[str, str]]) -> None:
         """Put back what `save` yielded.
@@ -120,61 +151,147 @@ class BarBuilder:
         Raises:
             ConfigError: It was saved with other timeframes: its bars lack the children of the new.
         """
-        rungs = {rung.timeframe.name: n for n, rung in enumerate(self.ladder.rungs)}
+        rungs = {name: n for n, name in enumerate(self.plans.timeframes)}
         # The fence first: it says for which timeframes the others are.
         for key, value in sorted(rows):
+            if key.endswith(ROW):
+                self._activity.restore([(key, value)])
+                continue
             fields = json.loads(value)
             if not key:
-                _, self.offset, self.raw_offset, names = fields
-                if names != self._names():
-                    raise ConfigError(
-                        f"BARS_TIMEFRAMES must be {','.join(names)} as in the saved state, was "
-                        f"{','.join(self._names())}; a new TAPELINE_GROUP builds all bars anew"
-                    )
+                self._restore_fences(fields)
                 continue
             name, _, rest = key.partition("|")
             symbol, _, venue = name.rpartition("@")
-            series = self._of(venue, symbol)
+            listing = self.listing((venue, symbol))
             if not rest:
-                series.stream_us, series.first_us = fields
+                listing.restore_state(fields)
                 continue
-            frame, _, _ = rest.partition("|")
             open_us, opened, closed, *others = fields
-            series.restore(rungs[frame], Bar(open_us, tuple(opened), tuple(closed), *others))
+            first, last = (rank and tuple(rank) for rank in (opened, closed))
+            bar = Bar(open_us, first, last, *others)
+            listing.series.restore(rungs[rest.partition("|")[0]], bar)
 
-    def _names(self) -> list[str]:
-        return [rung.timeframe.name for rung in self.ladder.rungs]
+    def _restore_fences(self, fields: Sequence[object]) -> None:
+        version, *_, names = fields
+        if version != STATE_VERSION:
+            raise ConfigError(
+                f"saved bars must be of version {STATE_VERSION}, were of {version}; "
+                "a new TAPELINE_GROUP builds all bars anew"
+            )
+        if names != list(self.plans.timeframes):
+            raise ConfigError(
+                f"BARS_TIMEFRAMES must be {','.join(map(str, names))} as in the saved state, "  # type: ignore[call-overload]
+                f"was {','.join(self.plans.timeframes)}; a new TAPELINE_GROUP builds all bars anew"
+            )
+        _, self.offset, self.raw_offset, self.clock_us, _ = fields  # type: ignore[assignment]
 
-    def _stream_us(self, name: tuple[str, str]) -> int:
-        series = self._series.get(name)
-        return NEVER if series is None else series.stream_us
+    def _fold(self, trades: Trades, uses: Uses) -> list[Late]:
+        trades = self._with_early(trades)
+        plans = [self.plans.of(name) for name in trades.names]
+        known = [self._stream_us(name) for name in trades.names]
+        graces = [plan.ladder.base.grace_us for plan in plans]
+        folded = fold(trades, known, graces, self._width_us, self.raw_offset, uses)
+        for part in folded.parts:
+            self.listing(trades.names[part.series]).series.fold(part.bar)
+        steps = self._steps(trades, plans)
+        streams = dict(zip(folded.late, folded.late_stream_us, strict=True))
+        late = []
+        for row in sorted({*streams, *steps}):
+            step = steps.get(row, Step())
+            if row in streams:
+                late.append(self._revise(trades, row, streams[row], int(uses[row]), step))
+            self._note(trades, row, int(folded.before_us[row]), step, is_late=row in streams)
+        self._advance(trades, known, folded.stream_us)
+        if any(plan.specs for plan in plans):
+            self._activity.fold(trades, self.raw_offset, uses)
+        return late
 
-    def _revise(self, trades: Trades, row: int, stream_us: int) -> Late:
-        venue, symbol = trades.names[trades.series[row]]
-        part = single(trades, row, self.ladder.base.timeframe.width_us)
-        sequence, offset = int(trades.sequence[row]), part.last_offset
-        revised = self._of(venue, symbol).revise(part, stream_us)
-        record = {
-            "symbol": symbol,
-            "venue": venue,
-            "event_time": instant(int(trades.at_us[row])),
-            "sequence": None if sequence == ABSENT else sequence,
-            "trade_id": trades.trade_id(row),
-            "price": decimal(trades.price[row]),
-            "size": decimal(trades.size[row]),
-            "open_time": instant(part.open_us),
-            "stream_time": instant(stream_us),
-            "revised": revised,
-            "source_partition": self.partition,
-            "tick_offset": offset,
-        }
-        return Late(offset, record)
+    def _advance(self, trades: Trades, known: list[int], stream_us: list[int]) -> None:
+        last_row = np.zeros(len(trades.names), np.int64)
+        last_row[trades.series] = np.arange(len(trades))
+        appended = trades.appended_us[last_row].tolist()
+        for name, before_us, at_us, appended_us in zip(
+            trades.names, known, stream_us, appended, strict=True
+        ):
+            if at_us > before_us or name in self._touched:
+                self.listing(name).series.advance(at_us, appended_us)
 
-    def _of(self, venue: str, symbol: str) -> Series:
-        key = venue, symbol
-        self._touched.add(key)
-        self._unsaved.add(key)
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = Series(self.ladder)
-        return series
+    def _stream_us(self, name: Name) -> int:
+        listing = self._listings.get(name)
+        return NEVER if listing is None else listing.series.stream_us
+
+    def _with_early(self, trades: Trades) -> Trades:
+        """Apply the amendments that came before their trades."""
+        for code, name in enumerate(trades.names):
+            listing = self._listings.get(name)
+            if listing is not None and listing.early:
+                trades = amended(trades, listing.early, code)
+        return trades
+
+    def _steps(self, trades: Trades, plans: list[Plan]) -> dict[int, Step]:
+        """Follow the trade ids of venues without holes; return what odd ones said, by row."""
+        if not any(plan.rules.contiguous for plan in plans):
+            return {}
+        expected = [
+            self._next_id(name) if plan.rules.contiguous else None
+            for name, plan in zip(trades.names, plans, strict=True)
+        ]
+        found = runs(trades, expected)
+        steps = {}
+        for row, next_id, last_row, trade_id in zip(
+            found.odd, found.next_id, found.last_row, found.ids, strict=True
+        ):
+            ids = self.listing(trades.names[trades.series[row]]).ids
+            assert ids is not None  # noqa: S101 - its rules are of a numbered venue
+            if last_row >= 0:
+                ids.reach(next_id, int(trades.at_us[last_row]))
+            step = ids.step(trade_id, int(trades.at_us[row]))
+            if step != Step():
+                steps[row] = step
+        for name, next_id, row in zip(trades.names, found.expected, found.newest_row, strict=True):
+            if row >= 0:
+                ids = self.listing(name).ids
+                assert ids is not None  # noqa: S101
+                ids.reach(next_id, int(trades.at_us[row]))
+        return steps
+
+    def _next_id(self, name: Name) -> int:
+        listing = self._listings.get(name)
+        return UNKNOWN if listing is None or listing.ids is None else listing.ids.next_id
+
+    def _note(self, trades: Trades, row: int, stream_us: int, step: Step, *, is_late: bool) -> None:
+        series = self.listing(trades.names[trades.series[row]]).series
+        offset = int(trades.offset[row])
+        if step.opened is not None:
+            series.gap_opened(*step.opened, stream_us=stream_us, offset=offset)
+        if step.closed is not None and not is_late:
+            series.gap_closed(*step.closed, stream_us=stream_us, offset=offset)
+
+    def _revise(self, trades: Trades, row: int, stream_us: int, uses: int, step: Step) -> Late:
+        venue, symbol = name = trades.names[trades.series[row]]
+        part = single(trades, row, self._width_us, uses)
+        revised = self.listing(name).series.revise(
+            part,
+            stream_us,
+            "gap_repair" if step.is_repair else "late",
+            [] if step.closed is None else [step.closed],
+        )
+        sequence = int(trades.sequence[row])
+        return Late(
+            part.last_offset,
+            {
+                "symbol": symbol,
+                "venue": venue,
+                "event_time": instant(int(trades.at_us[row])),
+                "sequence": None if sequence == ABSENT else sequence,
+                "trade_id": trades.trade_id(row),
+                "price": decimal(trades.price[row]),
+                "size": decimal(trades.size[row]),
+                "open_time": instant(part.open_us),
+                "stream_time": instant(stream_us),
+                "revised": revised,
+                "source_partition": self.partition,
+                "tick_offset": part.last_offset,
+            },
+        )

@@ -64,14 +64,19 @@ class Filler:
     def fill(self, rung: int, stream_us: int, before_us: int) -> Iterator[Bar]:
         """Make the empty bars that are due by a stream time and open before another."""
         front, shelf = self.fronts[rung], self.rollup.shelves[rung]
+        before: Bar | None = None
         while front.span is not None and front.span.open_us < before_us:
             if self._due_us(rung) > stream_us:
                 return
             open_us, close_us = front.span
-            if not shelf.has(open_us):
-                bar = self.price(rung, empty(open_us))
+            if shelf.has(open_us):
+                before = None
+            else:
+                # The bar before an empty one need be looked for but once.
+                bar = empty(open_us, before.close) if before else self.price(rung, empty(open_us))
                 shelf.put(bar)
                 yield bar
+                before = bar
             front.span, front.run = self.rollup.ladder.next_span(rung, close_us), front.run + 1
 
     def next_due_us(self) -> int:

@@ -41,12 +41,14 @@ class Folded(NamedTuple):
         parts: Of the trades on time, one for each series and open time.
         late: Rows of the trades whose bar was final before they came, in order.
         late_stream_us: Stream time of its series before each of those, µs.
+        before_us: By row: stream time of its series before it, µs; 0 where a tick is passed over.
         stream_us: By series: the latest event time, with those of the block, µs.
     """
 
     parts: list[Part]
     late: list[int]
     late_stream_us: list[int]
+    before_us: Positions
     stream_us: list[int]
 
 
@@ -74,7 +76,7 @@ def fold(  # noqa: PLR0913 - what is known of each series, and of the block
     stream_us = np.array(known_us, np.int64)
     uses = np.full(n, EVERYTHING, np.uint8) if uses is None else uses
     states = np.empty(n, np.uint8)
-    late_stream_us = np.empty(n, np.int64)
+    before_us = np.zeros(n, np.int64)
     groups = _Groups.of(n)
     group_of = np.full(n, -1, np.int32)
     count = _fold(
@@ -82,13 +84,14 @@ def fold(  # noqa: PLR0913 - what is known of each series, and of the block
         trades.id_sizes, trades.price.values, trades.price.is_wide, trades.price.is_null,
         trades.size.values, trades.size.is_wide, trades.raw_offset, trades.actions, uses,
         width_us, np.array(grace_us, np.int64), after,
-        stream_us, states, late_stream_us, group_of, *groups,
+        stream_us, states, before_us, group_of, *groups,
     )  # fmt: skip
     late = np.flatnonzero(states == LATE)
     return Folded(
         _parts(trades, uses, groups, group_of, count),
         late.tolist(),
-        late_stream_us[late].tolist(),
+        before_us[late].tolist(),
+        before_us,
         stream_us.tolist(),
     )
 
@@ -210,7 +213,7 @@ def _fold(  # noqa: C901, PLR0912, PLR0913, PLR0915 - one loop, many columns
     after: int,
     stream_us: Positions,
     states: npt.NDArray[np.uint8],
-    late_stream_us: Positions,
+    before_us: Positions,
     group_of: Codes,
     group_series: Codes,
     open_us: Positions,
@@ -240,10 +243,11 @@ def _fold(  # noqa: C901, PLR0912, PLR0913, PLR0915 - one loop, many columns
             continue
         code, at = series[row], at_us[row]
         known, grace = stream_us[code], grace_us[code]
+        before_us[row] = known
         # at - at % width > at - width: near the stream's head no division is needed.
         if at + grace <= known and at - at % width_us + width_us + grace <= known:
-            states[row] = LATE
-            late_stream_us[row] = known
+            if uses[row] != 0:
+                states[row] = LATE
             continue
         stream_us[code] = max(known, at)
         if uses[row] == 0:

@@ -56,7 +56,7 @@ class Series:
     """
 
     __slots__ = (
-        "_bars", "_due_us", "_filler", "_holes", "_out",
+        "_bars", "_filler", "_holes", "_out",
         "appended_us", "first_us", "ladder", "stream_us",
     )  # fmt: skip
 
@@ -250,7 +250,7 @@ class Series:
         """Return all that is not in the bars, as JSON takes it."""
         carried = [shelf.carried for shelf in self._bars.shelves]
         times = self.stream_us, self.first_us, self.appended_us
-        return (*times, self._holes.spans, self._filler.state(), carried)
+        return (*times, list(self._holes.spans), self._filler.state(), carried)
 
     def restore_state(self, state: Sequence[Any]) -> None:
         """Put back what `state` returned, be it through JSON."""

@@ -12,6 +12,9 @@ from schemas.columns import Columns, Sizes
 from schemas.compiled import compiled
 from schemas.packed import Bytes, Positions, pack
 
+Name = tuple[str, str]
+"""Venue and canonical symbol of a series."""
+
 Conditions = tuple[str, ...]
 Codes = npt.NDArray[np.int32]
 Marks = npt.NDArray[np.bool_]
@@ -183,6 +186,11 @@ def of_frame(ticks: pl.DataFrame, appended_us: Positions) -> Trades:
         ticks["action"].cast(pl.Enum(ACTIONS)).to_physical().to_numpy().astype(np.int64),
         {row: tuple(each) for row, each in enumerate(ticks["conditions"].to_list()) if each},
     )
+
+
+def alike(trades: Trades, name: Name = ("", "")) -> Trades:
+    """Return the ticks as those of one series."""
+    return replace(trades, names=[name], series=np.zeros(len(trades), np.int32))
 
 
 def _fits(value: int) -> bool:

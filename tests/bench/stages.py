@@ -31,7 +31,6 @@ from app.engine.stage import Stage
 from app.log_reader import LogReader
 from app.metrics import Metrics
 from app.outlets import Outlets
-from app.tail import Tail
 from connectors import warm_postgres
 from connectors.hot_redis import RedisHotStore
 from connectors.warm_postgres import PostgresWarmStore
@@ -144,8 +143,8 @@ async def _drive(here: Ground, role: Role, name: str, watch: Stopwatch) -> None:
         publisher, built_in(), metrics,
         partitions=settings.partitions, prefix=settings.topic_prefix,
     )  # fmt: skip
-    tail = Tail(LogReader(here.client, settings.topic_prefix), built_in())
-    parts = compose.Parts(settings, found, outlets, tail, metrics, built_in())  # type: ignore[arg-type]
+    reader = LogReader(here.client, settings.topic_prefix)
+    parts = compose.Parts(settings, found, outlets, reader, metrics, built_in())  # type: ignore[arg-type]
     compose._WIRING[role](parts)
     topic, make = next((topic, make) for own, topic, make in found.made if own == name)
     ends = {at: end for at, end in here.admin.ends([topic]).items() if end}

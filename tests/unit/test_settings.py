@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app import topics
+from app.domain.catalog import SeriesRules
 from app.errors import ConfigError
 from app.settings import Settings, load
 
@@ -49,7 +50,7 @@ def test_grace_is_given_for_all_timeframes_and_then_for_some() -> None:
     given = settings(BARS_GRACE="30s,D1=60s")
 
     assert (given.grace_s("H4"), given.grace_s("D1")) == (30.0, 60.0)
-    assert given.ladder().rungs[-1].grace_us == 60_000_000
+    assert given.ladder(SeriesRules()).rungs[-1].grace_us == 60_000_000
 
 
 def test_every_fault_is_named_at_once_with_variable_rule_and_value() -> None:

@@ -31,8 +31,9 @@ def everything(ticks: Trades) -> Uses:
 
 
 def bars(*blocks: Trades, **by_id: Amendment) -> dict[int, Bar]:
-    mine = own(blocks, NAME)
-    return recomputed(mine, last_of_each(mine) | by_id, MINUTE_US, HOUR_US, everything)
+    mine = own(blocks, [NAME])
+    by_name = {NAME: last_of_each(mine).get(NAME, {}) | by_id}
+    return recomputed(mine, by_name, MINUTE_US, HOUR_US, everything)
 
 
 def cancel(trade_id: str) -> Amendment:

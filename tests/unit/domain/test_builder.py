@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 
 from app.domain.builder import BarBuilder
-from app.domain.timeframes import ladder
+from app.domain.catalog import Catalog
+from app.domain.plan import Plans
+from app.domain.timeframes import Ladder, ladder
 from app.domain.trades import of_frame
 from app.errors import ConfigError
 from tests.unit.domain.ticks import at, block, tick, trades
@@ -19,8 +21,13 @@ LADDER = ladder(NAMES, dict.fromkeys(NAMES, GRACE_US), 3_600_000_000)
 Row = dict[str, object]
 
 
+def following(frames: Ladder) -> Plans:
+    """Return plans of series without rules of their own."""
+    return Plans(Catalog({}, [], []), lambda _: frames)
+
+
 def builder() -> BarBuilder:
-    return BarBuilder(LADDER, partition=3)
+    return BarBuilder(following(LADDER), partition=3)
 
 
 def seen(bars: list[Row], *fields: str) -> list[tuple[object, ...]]:
@@ -166,11 +173,11 @@ def test_state_of_other_timeframes_is_refused() -> None:
     shorter = ladder(("S1", "M1"), {"S1": 0, "M1": 0}, 0)
 
     with pytest.raises(ConfigError, match="must be M1,M5,H1 as in the saved state, was S1,M1"):
-        BarBuilder(shorter, partition=3).restore(rows)
+        BarBuilder(following(shorter), partition=3).restore(rows)
 
 
 def test_a_bar_is_kept_until_it_is_final_however_long_its_grace() -> None:
-    patient = BarBuilder(ladder(("M1",), {"M1": 1_800_000_000}, 0), partition=0)
+    patient = BarBuilder(following(ladder(("M1",), {"M1": 1_800_000_000}, 0)), partition=0)
     for minute in range(40):
         patient.fold(trades(tick(f"10:{minute:02d}:00"), first_offset=minute))
         list(patient.save())
