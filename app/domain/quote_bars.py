@@ -131,6 +131,7 @@ def fold(
         for row, at_us in zip(folded.late, folded.late_stream_us, strict=True):
             bar = partials.single(ticks, row, width_us, int(uses[row]))
             late.setdefault(row, Late(row, at_us, {})).bars[side] = bar
+    # Revisions follow the log, whichever side a quote has.
     return Folded(parts, [late[row] for row in sorted(late)], stream_us)
 
 
