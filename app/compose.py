@@ -93,7 +93,9 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     app = faust_app(role, settings)
     publisher = Publisher(client)
     source = Source(client, readings(role, settings, registry))
-    cadence = Cadence(settings.emit_every_s, settings.checkpoint_every_s)
+    cadence = Cadence(
+        settings.emit_every_s, settings.checkpoint_every_s, clock_every_s=settings.clock_every_s
+    )
     engine = Engine(app, source, publisher, cadence, metrics, on_ready)
     outlets = Outlets(
         publisher, registry, metrics,

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     correct_for_s: Duration = Field(172_800.0, validation_alias="BARS_CORRECT_FOR")
     """How far back the trade of a correction or cancel is looked for."""
     checkpoint_every_s: Interval = Field(1.0, validation_alias="CHECKPOINT_EVERY")
+    clock_every_s: Interval = Field(1.0, validation_alias="CLOCK_EVERY")
+    """How soon, at the earliest, the bars of an idle series are closed by the clock."""
     dedupe_window: Annotated[int, _of(values.whole(1, 10**9))] = 500_000
     """Ticks remembered a partition."""
     stale_after_s: Interval = Field(60.0, validation_alias="STALE_AFTER")

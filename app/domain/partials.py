@@ -277,14 +277,17 @@ def _fold(  # noqa: C901, PLR0912, PLR0913, PLR0915 - one loop, many columns
             high[group] = max(high[group], price[row])
             low[group] = min(low[group], price[row])
         if uses[row] & OPEN_CLOSE:
+            # Times decide nearly always, and a call costs more than all the rest of the loop.
             other = opened[group]
-            if other < 0 or _precedes(
-                row, other, buffer, at_us, sequence, id_starts, id_sizes, price, size
+            if other < 0 or (
+                at <= at_us[other]
+                and _precedes(row, other, buffer, at_us, sequence, id_starts, id_sizes, price, size)
             ):
                 opened[group] = row
             other = closed[group]
-            if other < 0 or _precedes(
-                other, row, buffer, at_us, sequence, id_starts, id_sizes, price, size
+            if other < 0 or (
+                at >= at_us[other]
+                and _precedes(other, row, buffer, at_us, sequence, id_starts, id_sizes, price, size)
             ):
                 closed[group] = row
         if uses[row] & VOLUME:

@@ -33,6 +33,7 @@ SCHEMA_OF = {
     "bars.v1": "bar",
     "ticks.dlq.v1": "dead_letter",
     "ticks.late.v1": "late_tick",
+    "clock.v1": "clock",
 }
 Fields = dict[str, Any]
 BarKey = tuple[str, str, str, int]
@@ -46,6 +47,7 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    append_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Outside:
                 for message in messages:
                     assert message.error() is None, message.error()
                     at = message.partition(), message.offset()
-                    found[at[0]].append(Record(*at, message.key(), message.value()))
+                    append_us = message.timestamp()[1] * 1000
+                    found[at[0]].append(Record(*at, message.key(), message.value(), append_us))
                 positions = consumer.position(
                     [TopicPartition(self.prefix + topic, p) for p in left]
                 )

@@ -13,7 +13,7 @@ Plain dicts and Decimals, none of the application's code.
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ Sent = Collection[tuple[bytes | None, bytes | None]]
 """Keys and values."""
 Canonical = Callable[[str, str], str]
 Identity = tuple[Any, ...]
+Series = tuple[str, str]
+"""Symbol and venue."""
 
 
 def same(_venue: str, symbol: str) -> str:
@@ -122,7 +124,8 @@ def verify(
     if not has_late and verdict.late:
         verdict.blame("I2", [f"{verdict.late} trades were judged late"])
     _check_values(verdict, expected, "Kafka", verdict.bars)
-    _check_finality(verdict, expected, has_late=has_late)
+    ends = _stream_times(accepted, outside)
+    _check_finality(verdict, expected, ends, has_late=has_late)
     if stores:
         held = outside.redis_bars()
         _check_values(verdict, newest_of_each_series(expected), "Redis", held)
@@ -284,12 +287,36 @@ def _check_values(
     verdict.blame("I2", faults, **{f"bars_{where.lower()}": len(found)})
 
 
-def _check_finality(verdict: Verdict, expected: Mapping[BarKey, Fields], *, has_late: bool) -> None:
+def _stream_times(accepted: Sequence[tuple[Record, Fields]], outside: Outside) -> dict[Series, int]:
+    """Return the stream time of each series, µs: its latest trade's, moved on by the clock (S7).
+
+    The clock moves it by what went by between the append of its last trade and a recorded tick of
+    the clock that counts behind it.
+    """
+    latest: dict[Series, int] = {}
+    last: dict[Series, Record] = {}
+    for record, tick in accepted:
+        if tick["price"] is not None:
+            series = tick["symbol"], tick["venue"]
+            latest[series] = max(latest.get(series, 0), tick["event_time"])
+            last[series] = record
+    for record, clock in outside.decoded("clock.v1"):
+        for series, newest in last.items():
+            if record.partition == newest.partition and clock["tick_offset"] >= newest.offset:
+                idle_us = clock["time"] - newest.append_us
+                latest[series] = max(latest[series], latest[series] + idle_us)
+                last[series] = newest._replace(append_us=clock["time"])
+    return latest
+
+
+def _check_finality(
+    verdict: Verdict,
+    expected: Mapping[BarKey, Fields],
+    ends: Mapping[Series, int],
+    *,
+    has_late: bool,
+) -> None:
     """I4: a bar is final when its own series' stream time has passed its end and grace."""
-    ends: dict[tuple[str, str], int] = {}
-    for (symbol, venue, *_), bar in expected.items():
-        series = symbol, venue
-        ends[series] = max(ends.get(series, 0), bar["closed"][0])
     faults = []
     for key, bar in verdict.bars.items():
         if key not in expected:

@@ -35,7 +35,7 @@ STOPPED_WITHIN_S = 20.0
 LOG_SHOWN = 6_000
 DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 """A test run that is killed leaves no workers behind."""
-OUR_SETTINGS = ("TAPELINE_", "BARS_", "KAFKA_", "REDIS_", "POSTGRES_", "SCHEMA_REGISTRY_")
+OUR_SETTINGS = ("TAPELINE_", "BARS_", "CLOCK_", "KAFKA_", "REDIS_", "POSTGRES_", "SCHEMA_REGISTRY_")
 
 
 def wait_until(
@@ -139,8 +139,8 @@ class World:
         """Use other stores from now on: an empty Redis, and a migrated database."""
         self.outside = replace(self.outside, redis_url=redis_url, postgres_url=postgres_url)
 
-    def start(self, role: str) -> Worker:
-        """Start a worker; it is not ready yet."""
+    def start(self, role: str, **settings: str) -> Worker:
+        """Start a worker, with more environment of its own; it is not ready yet."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(OUR_SETTINGS)}
         env |= {
             "KAFKA_BOOTSTRAP_SERVERS": self.stack.kafka,
@@ -148,6 +148,7 @@ class World:
             "POSTGRES_URL": self.outside.postgres_url,
             "TAPELINE_TOPIC_PREFIX": self.prefix,
             **self._settings,
+            **settings,
         }
         worker = Worker(role, self._folder / f"{len(self.workers)}-{role}", env)
         self.workers.append(worker)
