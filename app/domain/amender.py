@@ -69,11 +69,10 @@ class Amender:
             False when the log no longer holds what its bars were made of: nothing has changed.
         """
         original = self._original(name, change, at_us, appended_us)
-        series = [name, *self._plans.composites(name)]
         if original is None:
-            for each in series:
-                self._builder.listing(each).keep_early(change)
+            self._builder.listing(name).keep_early(change)
             return True
+        series = [name, *self._plans.composites(name)]
         done = [self._rework(each, change, original, appended_us) for each in series]
         return all(done)
 

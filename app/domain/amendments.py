@@ -85,27 +85,27 @@ def find(blocks: Iterable[Trades], name: Name, trade_id: str) -> Original | None
     return None
 
 
-def amended(trades: Trades, by_id: Amended, series: int = 0) -> Trades:
-    """Return the ticks with those of one series as they were amended.
+def amended(trades: Trades, uses: Uses, by_id: Amended, series: int = 0) -> tuple[Trades, Uses]:
+    """Return the ticks with those of one series as they were amended, and what they count for.
 
-    The cancelled have no price. The ids of all its trades are compared, in Python: for blocks in
-    which one is expected.
+    The cancelled count for nothing, but still move stream time: what was late because of one
+    stays late. The ids of all its trades are compared, in Python: for blocks in which one is
+    expected.
     """
     if not by_id:
-        return trades
-    prices, sizes = {}, {}
-    is_null = trades.price.is_null.copy()
+        return trades, uses
+    prices, sizes, cancelled = {}, {}, []
     for row in np.flatnonzero((trades.actions == 0) & (trades.series == series)).tolist():
         found = by_id.get(trades.trade_id(row) or "")
-        if found is None or is_null[row]:
+        if found is None or trades.price.is_null[row]:
             continue
         if found.price is None or found.size is None:
-            is_null[row] = True
+            cancelled.append(row)
         else:
             prices[row], sizes[row] = found.price, found.size
-    changed = replace(trades, price=trades.price.put(prices), size=trades.size.put(sizes))
-    changed.price.is_null[is_null] = True
-    return changed
+    uses = uses.copy()
+    uses[cancelled] = 0
+    return replace(trades, price=trades.price.put(prices), size=trades.size.put(sizes)), uses
 
 
 def own(blocks: Iterable[Trades], names: Collection[Name]) -> list[Trades]:
@@ -157,7 +157,7 @@ def recomputed(
     for block in blocks:
         uses, ticks = uses_of(block), block
         for code, name in enumerate(block.names):
-            ticks = amended(ticks, by_name.get(name, {}), code)
+            ticks, uses = amended(ticks, uses, by_name.get(name, {}), code)
         # "Beyond" is strict there, lateness is not here.
         folded = fold(alike(ticks), [stream_us], [revise_for_us + 1], width_us, uses=uses)
         [stream_us] = folded.stream_us

@@ -7,19 +7,22 @@ not folded again.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from typing import NamedTuple
 
 import numpy as np
 
-from app.domain.activity import ROW, ActivityBars
+from app.domain import activity, quote_builder
+from app.domain.activity import ActivityBars
 from app.domain.amendments import Amendment, amended, amendment
 from app.domain.bars import Bar, decimal, instant, record
 from app.domain.ids import UNKNOWN, Step, runs
 from app.domain.listing import Listing
-from app.domain.partials import Uses, fold, single
-from app.domain.plan import Plan, Plans
+from app.domain.partials import Folded, Uses, fold, single
+from app.domain.plan import Plans
+from app.domain.quote_bars import Quotes
+from app.domain.quote_builder import QuoteBars
 from app.domain.shelf import NEVER
 from app.domain.trades import ABSENT, Name, Trades
 from app.errors import ConfigError
@@ -57,23 +60,32 @@ class BarBuilder:
         self._width_us = plans.base.timeframe.width_us
         self._listings: dict[Name, Listing] = {}
         self._activity = ActivityBars(lambda name: plans.of(name).specs, partition)
+        self._quotes = QuoteBars(plans, partition)
         self._touched: set[Name] = set()
         self._waiting: set[Name] = set()
         self._unsaved: set[Name] = set()
 
-    def fold(self, trades: Trades) -> list[Late]:
+    def fold(self, trades: Trades, quotes: Quotes | None = None) -> list[Late]:
         """Fold one block of accepted ticks; corrections and cancels among them are passed over.
+
+        Args:
+            trades: All ticks of the block.
+            quotes: The quotes among them; may be left out where nobody asks for their bars.
 
         Returns:
             Trades that came after their base bar was final, in order.
         """
         if not len(trades):
             return []
+        if quotes is not None:
+            self._quotes.fold(quotes, self.raw_offset)
         trades = self.plans.clocked(trades)
-        uses = self.plans.uses(trades)
-        late = self._fold(trades, uses)
+        trades, uses = self._with_early(trades, self.plans.uses(trades))
+        steps = self._steps(trades)
+        late = self._fold(trades, uses, steps)
         for joined, rows in self.plans.joined(trades):
-            late += self._fold(joined, uses[rows])
+            theirs = {n: steps[row] for n, row in enumerate(rows.tolist()) if row in steps}
+            late += self._fold(joined, uses[rows], theirs)
         self.raw_offset = max(self.raw_offset, trades.last_raw_offset)
         return sorted(late, key=lambda each: each.offset)
 
@@ -98,7 +110,8 @@ class BarBuilder:
     def is_due(self, now_us: int) -> bool:
         """Return whether the clock's time would make a bar final."""
         dues = (listing.series.due_us() for listing in self._listings.values())
-        return any(due is not None and due <= now_us for due in dues)
+        is_due = any(due is not None and due <= now_us for due in dues)
+        return is_due or self._quotes.is_due(now_us)
 
     def clock(self, now_us: int) -> None:
         """Take a recorded tick of the clock, µs: what is due by it is final (S7)."""
@@ -107,6 +120,7 @@ class BarBuilder:
             due = listing.series.due_us()
             if due is not None and due <= now_us:
                 self.listing(name).series.clock(now_us)
+        self._quotes.clock(now_us)
 
     def emit(self, *, base_only: bool = False) -> list[Record]:
         """Return every bar that changed since the last call, as bar.avsc.
@@ -129,6 +143,7 @@ class BarBuilder:
                     )
                 )  # fmt: skip
         self._touched = set()
+        out += self._quotes.emit(base_only=base_only)
         return out + self._activity.emit(finals_only=base_only)
 
     def save(self) -> Iterator[tuple[str, str | None]]:
@@ -141,6 +156,7 @@ class BarBuilder:
                 yield key, None if bar is None else json.dumps(astuple(bar))
             yield f"{name}|", json.dumps(listing.state())
         self._unsaved.clear()
+        yield from self._quotes.save()
         yield from self._activity.save()
         fences = STATE_VERSION, self.offset, self.raw_offset, self.clock_us
         yield "", json.dumps([*fences, self.plans.timeframes])
@@ -154,8 +170,11 @@ class BarBuilder:
         rungs = {name: n for n, name in enumerate(self.plans.timeframes)}
         # The fence first: it says for which timeframes the others are.
         for key, value in sorted(rows):
-            if key.endswith(ROW):
+            if key.endswith(activity.ROW):
                 self._activity.restore([(key, value)])
+                continue
+            if key.endswith(quote_builder.ROW):
+                self._quotes.restore([(key, value)])
                 continue
             fields = json.loads(value)
             if not key:
@@ -186,15 +205,13 @@ class BarBuilder:
             )
         _, self.offset, self.raw_offset, self.clock_us, _ = fields  # type: ignore[assignment]
 
-    def _fold(self, trades: Trades, uses: Uses) -> list[Late]:
-        trades = self._with_early(trades)
+    def _fold(self, trades: Trades, uses: Uses, steps: Mapping[int, Step]) -> list[Late]:
         plans = [self.plans.of(name) for name in trades.names]
         known = [self._stream_us(name) for name in trades.names]
         graces = [plan.ladder.base.grace_us for plan in plans]
         folded = fold(trades, known, graces, self._width_us, self.raw_offset, uses)
         for part in folded.parts:
             self.listing(trades.names[part.series]).series.fold(part.bar)
-        steps = self._steps(trades, plans)
         streams = dict(zip(folded.late, folded.late_stream_us, strict=True))
         late = []
         for row in sorted({*streams, *steps}):
@@ -202,35 +219,36 @@ class BarBuilder:
             if row in streams:
                 late.append(self._revise(trades, row, streams[row], int(uses[row]), step))
             self._note(trades, row, int(folded.before_us[row]), step, is_late=row in streams)
-        self._advance(trades, known, folded.stream_us)
+        self._advance(trades, folded)
         if any(plan.specs for plan in plans):
             self._activity.fold(trades, self.raw_offset, uses)
         return late
 
-    def _advance(self, trades: Trades, known: list[int], stream_us: list[int]) -> None:
-        last_row = np.zeros(len(trades.names), np.int64)
-        last_row[trades.series] = np.arange(len(trades))
-        appended = trades.appended_us[last_row].tolist()
-        for name, before_us, at_us, appended_us in zip(
-            trades.names, known, stream_us, appended, strict=True
-        ):
-            if at_us > before_us or name in self._touched:
-                self.listing(name).series.advance(at_us, appended_us)
+    def _advance(self, trades: Trades, folded: Folded) -> None:
+        """Move time on in each series that has a trade here; quotes and repeats do not count."""
+        rows = np.flatnonzero(folded.before_us)
+        last_row = np.full(len(trades.names), -1, np.int64)
+        last_row[trades.series[rows]] = rows
+        for code in np.flatnonzero(last_row >= 0).tolist():
+            appended_us = int(trades.appended_us[last_row[code]])
+            series = self.listing(trades.names[code]).series
+            series.advance(folded.stream_us[code], appended_us)
 
     def _stream_us(self, name: Name) -> int:
         listing = self._listings.get(name)
         return NEVER if listing is None else listing.series.stream_us
 
-    def _with_early(self, trades: Trades) -> Trades:
+    def _with_early(self, trades: Trades, uses: Uses) -> tuple[Trades, Uses]:
         """Apply the amendments that came before their trades."""
         for code, name in enumerate(trades.names):
             listing = self._listings.get(name)
             if listing is not None and listing.early:
-                trades = amended(trades, listing.early, code)
-        return trades
+                trades, uses = amended(trades, uses, listing.early, code)
+        return trades, uses
 
-    def _steps(self, trades: Trades, plans: list[Plan]) -> dict[int, Step]:
+    def _steps(self, trades: Trades) -> dict[int, Step]:
         """Follow the trade ids of venues without holes; return what odd ones said, by row."""
+        plans = [self.plans.of(name) for name in trades.names]
         if not any(plan.rules.contiguous for plan in plans):
             return {}
         expected = [

@@ -129,6 +129,14 @@ def test_a_trade_that_came_too_late_for_its_bar_stays_out_of_it() -> None:
     assert bars(trades(*rows, beyond, tick("10:00:02", "1")))[OPEN].trades == 2
 
 
+def test_what_was_late_because_of_a_cancelled_trade_stays_late() -> None:
+    """The trade came and moved time, whatever became of it."""
+    far = tick("16:00:00", trade_id="far")
+    ticks = trades(tick("10:00:00", trade_id="a"), far, tick("10:00:01"))
+
+    assert bars(ticks, far=cancel("far"))[OPEN].trades == 1
+
+
 def test_blocks_and_a_zombies_repeats_make_no_difference() -> None:
     rows = [tick(f"10:00:{n:02d}", str(n), raw_offset=n) for n in range(1, 9)]
     whole = bars(trades(*rows))
@@ -147,9 +155,12 @@ def test_blocks_and_a_zombies_repeats_make_no_difference() -> None:
 def test_amended_leaves_the_block_it_was_given_as_it_was() -> None:
     ticks = trades(tick(price="5", trade_id="a"), tick(price="6", trade_id="b"))
 
-    changed = amended(ticks, {"a": cancel("a"), "b": Amendment("b", 2**70, 1, 9)})
-    assert changed.price.is_null.tolist() == [True, False]
+    uses = everything(ticks)
+    by_id = {"a": cancel("a"), "b": Amendment("b", 2**70, 1, 9)}
+    changed, counted = amended(ticks, uses, by_id)
+    assert counted.tolist() == [0, EVERYTHING]
     assert changed.price[1] == 2**70
+    assert uses.tolist() == [EVERYTHING] * 2
     assert single(ticks, 0, MINUTE_US).open == 5 * UNIT
     assert not ticks.price.is_null.any()
     assert ticks.price[1] == 6 * UNIT
