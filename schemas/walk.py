@@ -40,7 +40,7 @@ _FAR = 1 << 62
 """Beyond the end of any record."""
 _WORD_BYTES = 8
 _BEHIND_BYTES = 1 + _WORD_BYTES
-"""Of what follows a record, a branch and a word may be read."""
+"""Of what follows a record, a branch or a count and a word may be read."""
 _FRAME_BYTES = 5
 _FRAME = (1 << 8 * _FRAME_BYTES) - 1
 _PRESENT = 2
@@ -211,8 +211,6 @@ def _strings(buffer: Bytes, at: int, end: int, ascii_only: bool) -> int:
     if count & 1 or count > 2 * _MOST_ITEMS:
         return _FAR
     for _ in range(count >> 1):
-        if at > end:
-            return _FAR
         width, size = _length(_word(buffer, at))
         begin = at + width
         at = begin + size

@@ -12,7 +12,7 @@ from schemas.layout import layout
 from schemas.record import RecordCodec
 from schemas.registry import built_in, names
 from schemas.values import YEARS_US
-from schemas.wire import REASONS, Undecodable, Unencodable
+from schemas.wire import MAX_BYTES, REASONS, Undecodable, Unencodable, frame
 from tests.unit.schemas.records import EPOCH, mutated, records, tick
 from tests.unit.schemas.traps import TRAPS, Trap
 
@@ -204,3 +204,21 @@ def test_a_time_before_1970_is_a_time() -> None:
     value = TICK.encode(tick(event_time=EPOCH.replace(year=1)))
 
     assert rows(decode([value], "tick", REGISTRY))[0]["event_time"].year == 1
+
+
+def test_no_registry_is_asked_about_a_value_that_is_too_large() -> None:
+    """It may not answer, and the value is refused whatever it would say."""
+
+    class Silent:
+        def id_of(self, name: str) -> int:
+            return REGISTRY.id_of(name)
+
+        def writer(self, schema_id: int) -> dict[str, Any]:
+            raise ConnectionError(f"{schema_id} was asked for")
+
+    with pytest.raises(ConnectionError):
+        decode([frame(99, b"")], "tick", Silent())
+
+    decoded = decode([frame(99, bytes(MAX_BYTES))], "tick", Silent())
+
+    assert [(bad.row, bad.reason) for bad in decoded.bad] == [(0, "too_large")]

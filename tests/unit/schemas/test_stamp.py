@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from schemas.packed import PADDING, Packed, pack
 from schemas.record import RecordCodec
-from schemas.registry import built_in
+from schemas.registry import built_in, current
 from schemas.stamp import stamp, stamped
-from schemas.wire import Undecodable, frame
+from schemas.wire import Undecodable, frame, prefix
 from tests.unit.schemas.records import records, tick
 from tests.unit.schemas.traps import TRAPS
 
@@ -113,6 +113,20 @@ def test_what_ends_as_a_tick_might_but_is_none_is_not_stamped() -> None:
     for value in (None, b"", b"\0\0", whole[:5], whole[:5] + b"\0"):
         with pytest.raises(Undecodable):
             stamp([value], [0], [10_000])
+
+
+def test_a_frame_that_ends_in_zeros_is_no_tick() -> None:
+    class Registry:
+        def id_of(self, name: str) -> int:
+            return {"tick": 1 << 16}[name]
+
+        def writer(self, schema_id: int) -> dict[str, Any]:
+            return {1 << 16: current("tick")}[schema_id]
+
+    codec = RecordCodec("tick", Registry())
+
+    with pytest.raises(Undecodable):
+        stamp([prefix(1 << 16)], [0], [10_000], codec)
 
 
 def test_a_value_beyond_the_buffer_is_not_stamped() -> None:

@@ -17,7 +17,7 @@ from schemas.record import RecordCodec
 from schemas.registry import built_in, current, names
 from schemas.walk import shape, walk
 from schemas.wire import MAX_BYTES, Undecodable, frame
-from tests.unit.schemas.records import AT, mutated, records, tick
+from tests.unit.schemas.records import AT, EPOCH, mutated, records, tick
 from tests.unit.schemas.traps import TRAPS
 
 CODECS = {name: RecordCodec(name, built_in()) for name in names()}
@@ -256,14 +256,33 @@ def test_an_optional_array_and_an_enum_of_a_hundred_are_walked() -> None:
     assert found.numbers[1, :3].tolist() == [0, 0, 63]
 
 
-@pytest.mark.parametrize("length", range(25))
+@pytest.mark.parametrize("length", range(27))
 def test_every_byte_of_a_text_must_be_ascii(length: int) -> None:
-    texts = ["x" * length, *("x" * at + "é" + "x" * (length - at) for at in range(length))]
+    """Half of a letter, too: what is behind the text belongs to the next field."""
+    whole = TICK.encode(tick(source="x" * length, sector="y"))
+    begin = whole.index(b"x") if length else 0
 
-    marks = [is_plain(TICK.encode(tick(source=text)), ascii_only=True) for text in texts]
+    assert is_plain(whole, ascii_only=True)
+    for at in range(begin, begin + length):
+        changed = whole[:at] + b"\x80" + whole[at + 1 :]
+        assert is_plain(changed)
+        assert not is_plain(changed, ascii_only=True)
 
-    assert marks == [True] + [False] * length
-    assert all(is_plain(TICK.encode(tick(source=text))) for text in texts)
+
+def test_an_array_of_fifteen_is_plain_and_of_sixteen_is_not() -> None:
+    assert is_plain(TICK.encode(tick(conditions=["T"] * 15)))
+    assert not is_plain(TICK.encode(tick(conditions=["T"] * 16)))
+
+
+def test_a_text_of_less_than_no_bytes_is_not_plain() -> None:
+    """A length of -1 would end before itself, and be read as the next field again."""
+    whole = TICK.encode(tick(venue="", symbol="", event_time=EPOCH))
+    assert whole[5:8] == b"\0\0\0"
+    shared = whole[:5] + b"\1" + whole[8:]
+
+    assert not is_plain(shared)
+    with pytest.raises(Undecodable):
+        TICK.decode(shared)
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
