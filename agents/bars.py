@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from app.domain import quote_bars
 from app.domain.amender import Amender
 from app.domain.amendments import rows_of
 from app.domain.builder import BarBuilder, Late
+from app.domain.quote_bars import Quotes
 from app.domain.trades import Trades, of_columns, of_frame
 from app.engine.block import Block
 from app.engine.checkpoint import Row
@@ -56,15 +58,16 @@ class Bars:
     async def apply(self, block: Block) -> None:
         """Fold one block, with clock ticks, corrections and cancels at their places."""
         trades = self._trades(block)
+        quotes = self._quotes(block, trades)
         late: list[Late] = []
         start = 0
         for stop in self._stops(trades):
-            late += self._core.fold(trades.take(slice(start, stop)))
+            late += self._fold(trades.take(slice(start, stop)), quotes)
             start = stop
             self._clock_before(int(trades.offset[stop]))
             if trades.actions[stop]:
                 await self._amend(block, trades, stop)
-        late += self._core.fold(trades.take(slice(start, None)) if start else trades)
+        late += self._fold(trades.take(slice(start, None)) if start else trades, quotes)
         self._clock_before(block.last_offset + 1)
         new = [tick.record for tick in late if tick.offset > self._late_through]
         self._out.late(new, self._core.partition)
@@ -97,6 +100,21 @@ class Bars:
         for row, reason, detail in decoded.bad:
             self._out.dead_letter(block, row, reason, detail)
         return of_frame(decoded.frame, block.appended_us[decoded.frame["row"].to_numpy()])
+
+    def _quotes(self, block: Block, trades: Trades) -> Quotes | None:
+        """Return the quotes of a block; one of which nobody wants any is not decoded for them."""
+        if not self._core.plans.has_quote_bars(trades.names):
+            return None
+        places = block.columns()
+        if places is not None and not any((places.size(s) >= 0).any() for s in ("bid", "ask")):
+            return None
+        frame = block.decoded().frame
+        return quote_bars.of_frame(frame, block.appended_us[frame["row"].to_numpy()])
+
+    def _fold(self, trades: Trades, quotes: Quotes | None) -> list[Late]:
+        if quotes is not None and len(trades):
+            quotes = quotes.between(int(trades.offset[0]), int(trades.offset[-1]) + 1)
+        return self._core.fold(trades, quotes)
 
     def _stops(self, trades: Trades) -> list[int]:
         """Return the rows before which something else happens."""

@@ -1,6 +1,6 @@
 """What the bars of each series follow: its rules from the catalog, as the bars' core wants them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -55,6 +55,7 @@ class Plans:
         self.timeframes = tuple(r.timeframe.name for r in ladder_of(SeriesRules()).rungs)
         self._has_composites = any(entry.composite_of for entry in catalog.series)
         self._has_ingest = any(entry.clock == "ingest" for entry in catalog.series)
+        self._has_quotes = any(entry.quotes for entry in catalog.series)
 
     def of(self, name: Name) -> Plan:
         """Return what a series follows."""
@@ -70,6 +71,12 @@ class Plans:
         """Return the series whose trades make up a series: itself, unless it is composite."""
         venues = self.of(name).rules.composite_of
         return [(venue, name[1]) for venue in venues] if venues else [name]
+
+    def has_quote_bars(self, names: Iterable[Name]) -> bool:
+        """Return whether there are quote bars of any of these, or of a composite of theirs."""
+        return self._has_quotes and any(
+            self.of(each).rules.quotes for name in names for each in (name, *self.composites(name))
+        )
 
     def clocked(self, trades: Trades) -> Trades:
         """Return the ticks with their ingest time where that is their series' clock (S2)."""

@@ -48,6 +48,15 @@ class Quotes(NamedTuple):
     bid: Numbers
     ask: Numbers
 
+    def take(self, rows: Positions) -> "Quotes":
+        """Return some of the quotes, in order."""
+        return Quotes(self.ticks.take(rows), self.bid.take(rows), self.ask.take(rows))
+
+    def between(self, start: int, stop: int) -> "Quotes":
+        """Return those whose offset is in [start, stop)."""
+        low, high = np.searchsorted(self.ticks.offset, (start, stop)).tolist()
+        return self.take(np.arange(low, high))
+
 
 class Part(NamedTuple):
     """A partial quote bar of one series: `Trades.names[series]`; its trades are quotes."""
