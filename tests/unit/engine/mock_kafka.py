@@ -15,6 +15,7 @@ for _name, *_types in (
     ("rd_kafka_mock_cluster_destroy", None, c_void_p),
     ("rd_kafka_mock_topic_create", c_int, c_void_p, c_char_p, c_int, c_int),
     ("rd_kafka_mock_partition_delete_records", c_int, c_void_p, c_char_p, c_int32, c_int64),
+    ("rd_kafka_thread_cnt", c_int),
     ("rd_kafka_mock_push_request_errors_array", None, c_void_p, c_int16, c_size_t, c_void_p),
 ):
     _declare(_name, *_types)
@@ -24,6 +25,11 @@ FETCH, FIND_COORDINATOR = 1, 10
 TOPIC_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED = 29, 30
 _PRODUCER = 0
 _REFUSALS = 8
+
+
+def threads() -> int:
+    """Return how many threads librdkafka has in this process."""
+    return int(library.rd_kafka_thread_cnt())
 
 
 class Record(NamedTuple):

@@ -11,7 +11,7 @@ from app.engine.gather import gather
 from app.engine.librdkafka import BEGINNING, Consumer
 from app.errors import BrokerUnavailable, ConfigError
 from app.topics import TopicPartition
-from tests.unit.engine.mock_kafka import MockKafka, Record
+from tests.unit.engine.mock_kafka import MockKafka, Record, threads
 
 SETTINGS = {"group.id": "test", "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
@@ -123,8 +123,10 @@ def test_bounds_are_asked_for_and_known_ones_are_those_of_the_last_fetch(
 
 def test_bounds_of_no_answer_name_the_partition() -> None:
     consumer = Consumer({**NOWHERE, **SETTINGS}, lambda _said: None)
+    began = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"t\[3\].*Local: "):
         consumer.bounds(TopicPartition("t", 3), 0.3)
+    assert time.monotonic() - began < WITHIN_S
     consumer.close()
 
 
@@ -157,6 +159,14 @@ def test_a_setting_that_is_refused_is_named(wrong: dict[str, object], match: str
 def test_settings_are_taken_as_confluent_kafka_takes_them(value: object) -> None:
     settings = {**NOWHERE, **SETTINGS, "enable.auto.commit": value}
     Consumer(settings, lambda _said: None).close()
+
+
+def test_closing_ends_the_threads_of_librdkafka() -> None:
+    before = threads()
+    consumer = Consumer({**NOWHERE, **SETTINGS}, lambda _said: None)
+    assert threads() > before
+    consumer.close()
+    assert threads() == before
 
 
 def test_a_closed_consumer_refuses_instead_of_crashing() -> None:

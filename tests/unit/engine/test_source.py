@@ -88,6 +88,23 @@ def test_every_record_comes_once_in_order_with_its_offset(read: Source, topic: s
     assert read.end_offsets() == {**ends, TopicPartition(topic, 2): 0}
 
 
+def test_a_fetch_takes_all_that_is_there(kafka: MockKafka) -> None:
+    kafka.create("many", 1)
+    kafka.write("many", 0, ticks(500))
+    with closing(source(kafka, "many")) as read:
+        read.assign({TopicPartition("many", 0): -1}).result()
+        found = blocks(read, 500)
+
+    assert len(found) < 50
+
+
+def test_ends_are_unknown_before_a_broker_has_told_them() -> None:
+    client = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+    with closing(Source(client, {})) as read:
+        read.assign({TopicPartition("t", 0): -1}).result()
+        assert read.end_offsets() == {}
+
+
 def test_reading_goes_on_where_it_is_told(read: Source, topic: str) -> None:
     read.assign({TopicPartition(topic, 0): 3, TopicPartition(topic, 1): 2}).result()
 
