@@ -149,6 +149,8 @@ def _compute(parts: Parts) -> None:
     settings = parts.settings
     catalog = load_catalog(Path(settings.catalog) if settings.catalog else None)
     plans = Plans(catalog, settings.ladder)
+    if settings.catalog:  # the one that ships is tested, and its calendars take seconds to load
+        plans.require()
     rules = Rules(
         partition_of=partial(partition_of, partitions=settings.partitions),
         canonical=catalog.canonical,

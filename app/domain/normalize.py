@@ -6,20 +6,23 @@ its raw offset, so that a repeat after a crash can be recognised downstream.
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 
+import numpy as np
 import polars as pl
 
 from app.domain.bars import instant
 from app.domain.dedupe import Seen, identities
 from app.domain.gaps import Gap, IdLedger
-from app.domain.quality import Quality
+from app.domain.quality import MOST_REPEATS, REPEATS_SHIFT, Quality
 from app.domain.refuse import Refusal, refusals
 from app.domain.series import NEVER
+from app.errors import ConfigError
 from schemas.packed import Positions
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 SERIES = ("venue", "symbol")
 
 
@@ -56,6 +59,8 @@ class Series:
 
     stream_us: int = NEVER
     last_price: float | None = None
+    repeats: int = 0
+    """Refused since its last tick."""
     ids: IdLedger = field(default_factory=IdLedger)
 
 
@@ -99,6 +104,8 @@ class Normalizer:
         self._stream_us = NEVER
         self._series: dict[tuple[str, str], Series] = {}
         self._unsaved: set[tuple[str, str]] = set()
+        self._owing: set[tuple[str, str]] = set()
+        """Series with repeats since their last tick."""
 
     def remember(self, ticks: pl.DataFrame) -> None:
         """Take ticks already published, so that their repeats are known; tick.avsc's columns."""
@@ -122,6 +129,7 @@ class Normalizer:
         is_trade = ticks["action"] == "NEW"
         new &= ~(self._proven(ticks) & is_trade)
         duplicates = ticks["row"].filter(~new).to_list()
+        repeated = ticks.filter(~new) if duplicates else ticks.clear()
         ticks = ticks.filter(new) if duplicates else ticks
         amendments = ticks.filter(ticks["action"] != "NEW")
         if len(amendments):
@@ -136,13 +144,16 @@ class Normalizer:
             ]  # fmt: skip
             ticks, quality = ticks.filter(~jumped), quality.filter(~jumped)
         gaps = self._gaps(ticks)
+        flags = _count(quality)
+        if duplicates or self._owing:
+            quality = quality + self._repeats(repeated, ticks) * (1 << REPEATS_SHIFT)
         return Normalized(
             _in_raw_order(ticks.select("row", "offset", quality=quality), amendments),
             refused,
             rerouted,
             duplicates,
             gaps,
-            _count(quality),
+            flags,
         )
 
     def save(self) -> Iterator[tuple[str, str | None]]:
@@ -151,27 +162,40 @@ class Normalizer:
             series = self._series[venue, symbol]
             ids = series.ids
             gaps = [astuple(gap) for gap in ids.gaps]
-            state = [series.stream_us, series.last_price, ids.high, ids.high_us, ids.low, gaps]
+            ledger = ids.high, ids.high_us, ids.low, gaps
+            state = [series.stream_us, series.last_price, series.repeats, *ledger]
             yield f"{symbol}@{venue}", json.dumps(state)
         self._unsaved.clear()
         yield "", json.dumps([STATE_VERSION, self.offset, self._stream_us])
 
     def restore(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Put back what `save` yielded."""
-        for key, value in rows:
+        """Put back what `save` yielded.
+
+        Raises:
+            ConfigError: It was saved by another version.
+        """
+        # The fence first: it says which version the others are of.
+        for key, value in sorted(rows):
             fields = json.loads(value)
             if not key:
-                _, self.offset, self._stream_us = fields
+                version, self.offset, self._stream_us = fields
+                if version != STATE_VERSION:
+                    raise ConfigError(
+                        f"saved normalization must be of version {STATE_VERSION}, was of "
+                        f"{version}; a new TAPELINE_GROUP begins anew"
+                    )
                 continue
             symbol, _, venue = key.rpartition("@")
-            stream_us, last_price, high, high_us, low, gaps = fields
+            stream_us, last_price, repeats, high, high_us, low, gaps = fields
             ledger = IdLedger(high, high_us, low)
             for from_id, to_id, after_us, before_us, found_us, detected_us, missing, *_ in gaps:
                 ranges = [(first, last) for first, last in missing]
                 ledger.gaps.append(
                     Gap(from_id, to_id, after_us, before_us, found_us, detected_us, ranges)
                 )
-            self._series[venue, symbol] = Series(stream_us, last_price, ledger)
+            self._series[venue, symbol] = Series(stream_us, last_price, repeats, ledger)
+            if repeats:
+                self._owing.add((venue, symbol))
 
     def _of(self, venue: str, symbol: str) -> Series:
         self._unsaved.add((venue, symbol))
@@ -273,6 +297,27 @@ class Normalizer:
             bits = bits + when.fill_null(value=False).cast(pl.Int32) * flag.value
         joined = ticks.join(states, on=SERIES, how="left", maintain_order="left")
         return joined.select(quality=bits)["quality"]
+
+    def _repeats(self, repeated: pl.DataFrame, ticks: pl.DataFrame) -> pl.Series:
+        """Return how many repeats go with each tick: those of its series since the one before."""
+        counts = np.zeros(len(ticks), np.int32)
+        at = {row: n for n, row in enumerate(ticks["row"].to_list())}
+        rows = {key: group["row"].to_list() for key, group in ticks.group_by(SERIES)}
+        came = {key: group["row"].to_list() for key, group in repeated.group_by(SERIES)}
+        for key in sorted({*came, *self._owing}):
+            series = self._of(*key)
+            waiting = came.get(key, [])
+            for row in rows.get(key, []):
+                before = bisect_left(waiting, row)
+                owed = series.repeats + before
+                counts[at[row]] = min(owed, MOST_REPEATS)
+                series.repeats = owed - int(counts[at[row]])
+                del waiting[:before]
+                if not waiting and not series.repeats:
+                    break
+            series.repeats += len(waiting)
+            (self._owing.add if series.repeats else self._owing.discard)(key)
+        return pl.Series(counts, dtype=pl.Int32)
 
     def _gaps(self, ticks: pl.DataFrame) -> list[dict[str, object]]:
         """Return what the trade ids of contiguous venues say is missing, or was repaired."""

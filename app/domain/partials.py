@@ -82,8 +82,8 @@ def fold(  # noqa: PLR0913 - what is known of each series, and of the block
     count = _fold(
         trades.buffer, trades.series, trades.at_us, trades.sequence, trades.id_starts,
         trades.id_sizes, trades.price.values, trades.price.is_wide, trades.price.is_null,
-        trades.size.values, trades.size.is_wide, trades.raw_offset, trades.actions, uses,
-        width_us, np.array(grace_us, np.int64), after,
+        trades.size.values, trades.size.is_wide, trades.raw_offset, trades.actions, trades.repeats,
+        uses, width_us, np.array(grace_us, np.int64), after,
         stream_us, states, before_us, group_of, *groups,
     )  # fmt: skip
     late = np.flatnonzero(states == LATE)
@@ -105,7 +105,7 @@ def single(trades: Trades, row: int, width_us: int, uses: int = EVERYTHING) -> B
     volume = size if uses & VOLUME else 0
     return Bar(
         rank[0] - rank[0] % width_us, ends[0], ends[0], ends[1], extreme, extreme, ends[1],
-        volume, price * volume, 1, offset, offset,
+        volume, price * volume, 1, offset, offset, duplicates=int(trades.repeats[row]),
     )  # fmt: skip
 
 
@@ -132,6 +132,7 @@ class _Groups(NamedTuple):
     low: Positions
     has_extremes: Marks
     trades: Positions
+    repeats: Positions
     first: Codes
     last: Codes
     is_wide: Marks
@@ -148,7 +149,7 @@ class _Groups(NamedTuple):
 
         return cls(
             codes(), numbers(), codes(), codes(), codes(), numbers(), numbers(),
-            np.zeros(n, np.bool_), numbers(), codes(), codes(), np.zeros(n, np.bool_),
+            np.zeros(n, np.bool_), numbers(), numbers(), codes(), codes(), np.zeros(n, np.bool_),
             np.zeros((n, 2), np.uint64), np.zeros((n, 3), np.uint64),
         )  # fmt: skip
 
@@ -157,7 +158,8 @@ def _parts(trades: Trades, uses: Uses, groups: _Groups, group_of: Codes, count: 
     rows = zip(*(column[:count].tolist() for column in groups), strict=True)
     parts = []
     for group, row in enumerate(rows):
-        series, open_us, _, opened, closed, *extremes, number, first, last, is_wide = row[:-2]
+        series, open_us, _, opened, closed, *rest = row[:-2]
+        *extremes, number, repeats, first, last, is_wide = rest
         if is_wide:
             members = np.flatnonzero(group_of == group).tolist()
             parts.append(Part(series, _wide(trades, members, uses, open_us)))
@@ -172,6 +174,7 @@ def _parts(trades: Trades, uses: Uses, groups: _Groups, group_of: Codes, count: 
             low if has_extremes else None,
             ends[1] and ends[1][3],
             volume, notional, number, int(trades.offset[first]), int(trades.offset[last]),
+            duplicates=repeats,
         )  # fmt: skip
         parts.append(Part(series, bar))
     return parts
@@ -207,6 +210,7 @@ def _fold(  # noqa: C901, PLR0912, PLR0913, PLR0915 - one loop, many columns
     is_size_wide: Marks,
     raw_offset: Positions,
     actions: Positions,
+    repeats: Positions,
     uses: Uses,
     width_us: int,
     grace_us: Positions,
@@ -224,6 +228,7 @@ def _fold(  # noqa: C901, PLR0912, PLR0913, PLR0915 - one loop, many columns
     low: Positions,
     has_extremes: Marks,
     trades: Positions,
+    repeated: Positions,
     first: Codes,
     last: Codes,
     is_wide: Marks,
@@ -263,9 +268,10 @@ def _fold(  # noqa: C901, PLR0912, PLR0913, PLR0915 - one loop, many columns
             before[group], newest[code] = newest[code], group
             opened[group] = closed[group] = -1
             first[group] = row
-            trades[group] = 0
+            trades[group] = repeated[group] = 0
         group_of[row] = group
         trades[group] += 1
+        repeated[group] += repeats[row]
         last[group] = row
         if is_price_wide[row] or is_size_wide[row]:
             is_wide[group] = True
@@ -331,8 +337,9 @@ def _add_product(total: npt.NDArray[np.uint64], a: int, b: int) -> None:
     low_32 = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     is_negative = (a < 0) != (b < 0)
-    p = np.uint64(-a) if a < 0 else np.uint64(a)
-    q = np.uint64(-b) if b < 0 else np.uint64(b)
+    # Signed numbers must not overflow, and the lowest has no opposite.
+    p = np.uint64(0) - np.uint64(a) if a < 0 else np.uint64(a)
+    q = np.uint64(0) - np.uint64(b) if b < 0 else np.uint64(b)
     p0, p1, q0, q1 = p & low_32, p >> half, q & low_32, q >> half
     middle = p1 * q0 + ((p0 * q0) >> half)
     cross = p0 * q1 + (middle & low_32)

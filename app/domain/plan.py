@@ -15,6 +15,7 @@ from app.domain.exchange_sessions import BeyondSchedule
 from app.domain.partials import EVERYTHING, Uses
 from app.domain.timeframes import Ladder
 from app.domain.trades import Name, Trades, alike
+from app.errors import ConfigError
 
 EXTENDED = "_extended"
 """Ends the name of the table that judges prints outside the session, where there is one."""
@@ -57,6 +58,26 @@ class Plans:
         self._has_ingest = any(entry.clock == "ingest" for entry in catalog.series)
         self._has_quotes = any(entry.quotes for entry in catalog.series)
 
+    def require(self) -> None:
+        """Make the plan of every entry of the catalog once.
+
+        Raises:
+            ConfigError: With a line for each that does not fit the timeframes.
+        """
+        faults = []
+        for entry in (*self._catalog.instruments, *self._catalog.series):
+            try:
+                self._made((entry.venue, entry.symbol))
+            except ValueError as error:
+                faults.append(f"catalog {entry.venue} {entry.symbol}: {error}")
+        for venue in self._catalog.venues:
+            try:
+                self._made((venue, "*"))
+            except ValueError as error:
+                faults.append(f"catalog venue {venue}: {error}")
+        if faults:
+            raise ConfigError("\n".join(faults))
+
     def of(self, name: Name) -> Plan:
         """Return what a series follows."""
         return self._plan_of(name)
@@ -92,11 +113,14 @@ class Plans:
         """Return what each tick counts for, n, by the sale conditions of its venue (S9)."""
         uses = np.full(len(trades), EVERYTHING, np.uint8)
         for row, conditions in trades.conditions.items():
-            rules = self.of(trades.names[trades.series[row]]).rules
-            if rules.conditions:
-                table = _table(rules, int(trades.at_us[row]))
-                uses[row] = int(table.uses(conditions))
+            name = trades.names[trades.series[row]]
+            uses[row] = self.allowed(name, conditions, int(trades.at_us[row]))
         return uses
+
+    def allowed(self, name: Name, conditions: Sequence[str], at_us: int) -> int:
+        """Return what a print of a series with these conditions counts for at that time, µs."""
+        rules = self.of(name).rules
+        return int(_table(rules, at_us).uses(conditions)) if rules.conditions else EVERYTHING
 
     def joined(self, trades: Trades) -> Iterator[tuple[Trades, np.ndarray]]:
         """Yield the ticks of each composite series under its name, and their rows."""

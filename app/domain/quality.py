@@ -1,4 +1,4 @@
-"""Quality flags of a tick: a bit set in `tick.quality`. A flagged tick is accepted."""
+"""What `tick.quality` says of an accepted tick: flags, and the repeats refused before it."""
 
 from enum import IntFlag
 
@@ -14,3 +14,10 @@ class Quality(IntFlag):
     """Its price is further from the one before than the limit."""
     STALE = 8
     """It is older than the limit: by append time when live, by stream time in a replay."""
+
+
+REPEATS_SHIFT = 16
+"""Above the flags: how many repeats of its series were refused since the tick before it."""
+
+MOST_REPEATS = (1 << 15) - 1
+"""Counted with one tick; what is beyond goes with the next."""

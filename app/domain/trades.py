@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from app.domain.bars import SCALE
+from app.domain.quality import REPEATS_SHIFT
 from schemas.columns import Columns, Sizes
 from schemas.compiled import compiled
 from schemas.packed import Bytes, Positions, pack
@@ -78,6 +79,7 @@ class Trades:
         ingest_us: When it was first seen, µs.
         appended_us: When Kafka appended it to ticks.v1, µs.
         actions: Index into `ACTIONS`.
+        repeats: Repeats of its series that were refused before it.
         conditions: The sale conditions of those rows that have any.
     """
 
@@ -95,6 +97,7 @@ class Trades:
     ingest_us: Positions
     appended_us: Positions
     actions: Positions
+    repeats: Positions
     conditions: Mapping[int, Conditions]
 
     def __len__(self) -> int:
@@ -123,6 +126,7 @@ class Trades:
             ingest_us=self.ingest_us[kept],
             appended_us=self.appended_us[kept],
             actions=self.actions[kept],
+            repeats=self.repeats[kept],
             conditions={at[row]: held for row, held in self.conditions.items() if row in at},
         )
 
@@ -157,6 +161,7 @@ def of_columns(columns: Columns, offsets: Positions, appended_us: Positions) -> 
         columns.number("ingest_time"),
         appended_us,
         columns.number("action"),
+        columns.number("quality") >> REPEATS_SHIFT,
         _conditions(columns),
     )
 
@@ -184,6 +189,7 @@ def of_frame(ticks: pl.DataFrame, appended_us: Positions) -> Trades:
         ticks["ingest_time"].to_physical().to_numpy().astype(np.int64),
         appended_us,
         ticks["action"].cast(pl.Enum(ACTIONS)).to_physical().to_numpy().astype(np.int64),
+        ticks["quality"].to_numpy().astype(np.int64) >> REPEATS_SHIFT,
         {row: tuple(each) for row, each in enumerate(ticks["conditions"].to_list()) if each},
     )
 
@@ -215,13 +221,17 @@ def _conditions(columns: Columns) -> dict[int, Conditions]:
 
 
 def _texts(array: bytes) -> Conditions:
-    """Return the texts of a plain Avro array: one part, every length in one byte or two."""
+    """Return the texts of a plain Avro array: one part, so its count is one byte."""
     texts, at = [], 1
     for _ in range(array[0] >> 1):
-        size, width = array[at] >> 1, 1
-        if array[at] & 0x80:
-            size, width = (array[at] & 0x7F | array[at + 1] << 7) >> 1, 2
-        at += width
+        size = shift = 0
+        while True:
+            size |= (array[at] & 0x7F) << shift
+            shift += 7
+            at += 1
+            if not array[at - 1] & 0x80:
+                break
+        size >>= 1
         texts.append(array[at : at + size].decode())
         at += size
     return tuple(texts)

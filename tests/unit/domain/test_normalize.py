@@ -6,6 +6,7 @@ import pytest
 
 from app.domain.normalize import Normalized, Normalizer, Rules
 from app.domain.quality import Quality
+from app.errors import ConfigError
 from tests.unit.domain.ticks import block, tick, us
 
 SECOND = 1_000_000
@@ -58,6 +59,34 @@ def test_corrections_and_cancels_keep_their_place_and_nothing_is_judged_by_them(
 
     assert done.accepted.rows() == [(n, n, 0) for n in range(4)]
     assert (done.refused, done.duplicates, done.gaps) == ([], [], [])
+
+
+def test_a_tick_tells_how_many_repeats_of_its_series_were_refused_before_it() -> None:
+    """They go with the next tick of the series, in whatever block it comes (S18)."""
+    normalizer = fresh()
+    a, b, other = tick(trade_id="1"), tick(trade_id="2"), tick(trade_id="9", symbol="ETH/USD")
+    done = run(normalizer, a, a, other, a, b, b, b)
+
+    assert [quality >> 16 for quality in flags(done)] == [0, 0, 2]
+    rows = [(key, value) for key, value in normalizer.save() if value is not None]
+    normalizer = fresh()
+    normalizer.restore(rows)
+    done = run(normalizer, tick(trade_id="3", bid="9", ask="8"), tick(trade_id="4"), first_offset=7)
+    assert flags(done) == [(2 << 16) + 2, 0]
+    assert done.flags == {"CROSSED": 1}
+
+
+def test_more_repeats_than_a_tick_can_tell_go_with_the_one_after() -> None:
+    normalizer = fresh()
+    run(normalizer, *(tick(trade_id="1") for _ in range(40_001)))
+    done = run(normalizer, tick(trade_id="2"), tick(trade_id="3"), tick(trade_id="4"))
+
+    assert [quality >> 16 for quality in flags(done)] == [32_767, 40_000 - 32_767, 0]
+
+
+def test_state_of_another_version_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must be of version 2, was of 1"):
+        fresh().restore([("", "[1, 0, 0]"), ("S@V", "[0, null, null, 0, 0, []]")])
 
 
 def test_a_trade_may_be_corrected_twice_but_the_same_correction_is_a_repeat() -> None:

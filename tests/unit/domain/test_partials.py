@@ -128,6 +128,14 @@ def test_a_number_beyond_64_bits_is_summed_exactly(price: str) -> None:
     assert (bar.volume, bar.trades, bar.last_offset) == ((10**15 + 3) * UNIT, 3, 2)
 
 
+def test_a_bar_counts_the_repeats_that_its_trades_tell_of() -> None:
+    """Above the flags of `quality`; also where a number does not fit 64 bits (S18)."""
+    rows = [tick(quality=(3 << 16) + 9), tick(quality=8), tick(quality=1 << 16)]
+
+    assert bars(*rows)[0].duplicates == 4
+    assert bars(*rows, tick(size=f"{10**15}", quality=2 << 16))[0].duplicates == 6
+
+
 def test_a_quote_is_no_trade() -> None:
     assert bars(tick(price=None, size=None, bid="1", ask="2")) == []
 
