@@ -100,14 +100,14 @@ class Filler:
         return bar
 
     def carried(self, rung: int, open_us: int) -> Iterator[Bar]:
-        """Change the bars that carry the close of the one at `open_us`, and yield them."""
+        """Change the final bars that carry the close of the one at `open_us`, and yield them."""
         if self.policy is not Empties.CARRY:
             return
-        self.rollup.refresh(rung)
         shelf = self.rollup.shelves[rung]
         price = shelf.close_before(open_us + 1)
         for bar in shelf.after(open_us):
-            if bar.trades and bar.close is not None:
+            # Behind one that is open nothing is final; they get their prices as they become so.
+            if not bar.revision or (bar.trades and bar.close is not None):
                 return
             if not bar.trades and bar.close != price:
                 bar.open = bar.high = bar.low = bar.close = price

@@ -28,9 +28,10 @@ class Rollup:
         self.shelves = [Shelf() for _ in self.ladder.rungs]
 
     def grow(self, open_us: int) -> None:
-        """Mark a provisional base bar changed."""
+        """Mark a base bar changed, without a revision."""
         base = self.shelves[0]
-        base.fresh.add(open_us)
+        if base.bars[open_us].revision == 0:
+            base.fresh.add(open_us)
         base.unsaved.add(open_us)
         self._grown.add(open_us)
 
@@ -79,7 +80,6 @@ class Rollup:
         bar = roll_up(open_us, [self.current(child, o) for o in self._children(rung, open_us)])
         if known is not None:
             bar.revision, bar.reason = known.revision, known.reason
-            bar.noted_offset = max(bar.noted_offset, known.noted_offset)
         shelf.put(bar)
         return bar
 
@@ -93,7 +93,7 @@ class Rollup:
         opens = range(open_us, close_us, self.ladder.rungs[child].timeframe.width_us)
         return [o for o in opens if o in shelf.bars or o in shelf.stale]
 
-    def refresh(self, rung: int, before_us: int = -NEVER) -> None:
+    def refresh(self, rung: int, before_us: int) -> None:
         """Roll up again what changed of one timeframe and opens before a time."""
         for open_us in sorted(o for o in self.shelves[rung].stale if o < before_us):
             self.current(rung, open_us)

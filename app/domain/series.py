@@ -71,7 +71,10 @@ class Series:
         self._out: list[Emission] = []
 
     def fold(self, part: Bar) -> None:
-        """Add a partial base bar of trades that were on time."""
+        """Add a partial base bar of trades that were on time.
+
+        One without trades counts repeats: into the bar there is, to be told with its next value.
+        """
         open_us = part.open_us
         bar = self._bars.shelves[0].bars.get(open_us)
         if bar is not None:
@@ -106,7 +109,7 @@ class Series:
 
     def clock(self, now_us: int) -> None:
         """Move stream time on by what the clock did since the last tick; never back."""
-        if NEVER < self.appended_us < now_us:
+        if self.appended_us != NEVER:
             self.advance(self.stream_us + now_us - self.appended_us, now_us)
 
     def due_us(self) -> int | None:
@@ -140,6 +143,7 @@ class Series:
                 # Its interval was over without it, whether or not that made an empty bar.
                 part.revision = 1
                 base.put(part)
+                self._follow(0, part.open_us)
             else:
                 bar.add(part)
             self._rework(part.open_us, reason)
@@ -268,12 +272,16 @@ class Series:
             for open_us in self._bars.due(n, self.stream_us):
                 self._fill(n, open_us)
                 self._final(n, self._filler.price(n, self._bars.current(n, open_us)))
-                close_us = self.ladder.rungs[n].close_of(open_us)
-                # One that ends before the series began is a late trade's: nothing follows it.
-                if close_us > self.first_us:
-                    self._filler.reach(n, close_us)
+                self._follow(n, open_us)
             self._fill(n, -NEVER)
         self._bars.due_us = min(self._bars.next_due_us(), self._filler.next_due_us())
+
+    def _follow(self, n: int, open_us: int) -> None:
+        """Look for empty intervals behind a bar; none come before the series began."""
+        close_us = self.ladder.rungs[n].close_of(open_us)
+        if close_us > self.first_us:
+            self._filler.reach(n, close_us)
+            self._bars.due_us = min(self._bars.due_us, self._filler.next_due_us())
 
     def _fill(self, n: int, before_us: int) -> None:
         for bar in self._filler.fill(n, self.stream_us, before_us):

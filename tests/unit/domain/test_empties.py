@@ -226,6 +226,22 @@ def test_after_a_jump_intervals_are_filled_again() -> None:
     ]  # fmt: skip
 
 
+def test_a_late_trade_of_a_series_that_was_gone_is_followed_by_empty_bars_again() -> None:
+    """In each timeframe, up to now."""
+    fed = Tape(rungs("M1", "M5", revise_for_s=864_000), CARRY)
+    later = us("10:00:00") + 6 * 1440 * MINUTE_US
+    for at, price in ((us("10:00:00"), 7), (later, 9)):
+        fed.trade(at, price)
+    fed.told()
+    fed.trade(later - 7 * MINUTE_US, 3)
+
+    assert fed.revisions() == [
+        ("M1", "10. 09:53", 2, "late", 3),
+        *(("M1", f"10. 09:{minute}", 1, "final", 3) for minute in range(54, 59)),
+        ("M5", "10. 09:50", 1, "final", 3),
+    ]
+
+
 def test_a_series_that_is_gone_asks_for_no_clock() -> None:
     fed = tape()
     fed.trade("10:00:50", appended="10:00:50")
@@ -268,3 +284,41 @@ def test_a_restart_forgets_neither_how_far_it_filled_nor_what_it_carries() -> No
     assert other.series.due_us() == us("12:03:40")
     other.series.clock(us("12:03:40"))
     assert other.revisions() == [("M1", "10:03", 1, "final", 7)]
+
+
+def test_a_new_policy_leaves_the_bars_alone_that_another_made() -> None:
+    """Carried, then omitted, then carried again: the holes are filled late, and nothing else."""
+    ladder, rows = rungs("M1"), {}
+    fed = Tape(ladder, CARRY)
+    fed.trade("10:00:10", 7)
+    fed.trade("10:01:30", 8)
+    for empties, clocks in ((Empties.OMIT, ("10:02:40", "10:04:10")), (CARRY, ("10:05:30",))):
+        rows.update({open_us: bar for _, open_us, bar in fed.series.save()})
+        state = fed.series.state()
+        fed = Tape(ladder, empties)
+        fed.series.restore_state(json.loads(json.dumps(state)))
+        for bar in rows.values():
+            fed.series.restore(0, bar)
+        for at in clocks:
+            fed.trade(at, 9)
+
+    assert fed.told("revision", "trades", "close") == [
+        ("M1", "10:03", 1, 0, 9), ("M1", "10:04", 1, 1, 9), ("M1", "10:05", 0, 1, 9),
+    ]  # fmt: skip
+
+
+def test_prints_without_a_price_are_not_what_is_carried_out_of_memory() -> None:
+    """The last minute of a session had prints, but no close (S9)."""
+    fed = Tape(rungs("M1", revise_for_s=0, profile=profile("XHKG")), CARRY)
+    fed.trade("07:58:00", 7)
+    odd = dict.fromkeys(("opened", "closed", "open", "high", "low", "close"))
+    fed.series.fold(replace(part(us("07:59:10"), offset=1), **odd))
+    tomorrow = us("01:32:40") + 1440 * MINUTE_US
+    fed.series.advance(us("08:10:00"))
+    list(fed.series.save())
+    fed.told()
+    fed.trade(tomorrow, 9)
+
+    assert fed.revisions() == [
+        ("M1", "5. 01:30", 1, "final", 7), ("M1", "5. 01:31", 1, "final", 7),
+    ]  # fmt: skip

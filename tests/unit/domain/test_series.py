@@ -75,6 +75,19 @@ def test_bars_that_hold_the_beginning_of_a_series_are_partial() -> None:
     ]  # fmt: skip
 
 
+def test_a_series_that_began_earlier_than_it_seemed_is_partial_there() -> None:
+    """What came on time, but before the first, takes the mark; the record of it makes that new."""
+    fed = tape()
+    fed.trade("10:05:10")
+    assert fed.told("partial")[:2] == [("M1", "10:05", True), ("M5", "10:05", True)]
+    fed.trade("10:04:50")
+
+    assert fed.told("partial", "noted_offset") == [
+        ("M1", "10:04", True, -1), ("M1", "10:05", False, 1),
+        ("M5", "10:00", True, -1), ("M5", "10:05", False, 1), ("H1", "10:00", True, 1),
+    ]  # fmt: skip
+
+
 def test_a_late_trade_revises_each_final_bar_that_holds_it() -> None:
     """Reason late, all values new; what is still open is only newer (S6)."""
     fed = tape()
@@ -144,6 +157,21 @@ def test_repeats_are_counted_in_the_bar_there_is_and_make_none() -> None:
     assert fed.told("duplicates", "trades", "close", "noted_offset") == [
         ("M1", "10:00", 1, 1, 5, 7), ("M5", "10:00", 1, 1, 5, 7), ("H1", "10:00", 1, 1, 5, 7),
     ]  # fmt: skip
+
+
+def test_a_repeat_of_a_trade_in_a_final_bar_is_told_with_its_next_revision() -> None:
+    """One of its own would hold nothing that a chart shows."""
+    fed = tape()
+    for at in ("10:00:10", "10:06:30"):
+        fed.trade(at)
+    fed.told()
+    repeat = replace(part(us("10:00:10")), trades=0, volume=0, notional=0, duplicates=1)
+    fed.series.fold(replace(repeat, noted_offset=7))
+    assert fed.told("duplicates", "last_offset", "noted_offset") == [("H1", "10:00", 1, 1, 7)]
+    assert {bar.reason for _, _, bar in fed.series.save() if bar and bar.revision} == {"final"}
+    fed.trade("10:00:20")
+
+    assert fed.told("revision", "duplicates")[:2] == [("M1", "10:00", 2, 1), ("M5", "10:00", 2, 1)]
 
 
 def test_a_bar_of_prints_that_count_for_no_price_is_a_bar() -> None:

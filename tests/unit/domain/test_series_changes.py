@@ -109,6 +109,41 @@ def test_a_cancelled_provisional_bar_becomes_final_with_the_price_of_then() -> N
     assert fed.revisions() == [("M1", "10:00", 1, "final", 8), ("M1", "10:01", 1, "final", 8)]
 
 
+def test_a_cancelled_bar_carries_what_the_bar_before_it_is_by_then() -> None:
+    """M5 10:00 has grown since it was told last."""
+    fed = Tape(rungs("M1", "M5", grace_s=600), Empties.CARRY)
+    for at, price in (("10:00:10", 5), ("10:06:10", 9)):
+        fed.trade(at, price)
+    fed.told()
+    fed.trade("10:01:10", 8)
+    fed.series.replace(us("10:06:00"), None, "cancel")
+
+    assert fed.told("prices", "trades", frame="M5") == [
+        ("M5", "10:00", (5, 8, 5, 8), 2), ("M5", "10:05", (8,) * 4, 0),
+    ]  # fmt: skip
+
+
+def test_a_bar_put_back_carries_nothing_that_came_after_it() -> None:
+    """Nor does letting it go again change what is carried now."""
+    fed = Tape(rungs("M1"), Empties.CARRY)
+    for at, price in (("10:00:10", 5), ("10:01:40", 7), ("13:00:00", 1)):
+        fed.trade(at, price)
+    first, second, *_ = [e.bar for e in fed.series.emissions()]
+    list(fed.series.save())
+    fed.series.restore(0, first)
+    assert fed.series.replace(TEN, None, "cancel")
+    assert fed.told("prices")[0] == ("M1", "10:00", NONE)
+    fed.series.restore(0, second)
+    list(fed.series.save())
+    for at, price in (("16:00:00", 2), ("16:00:20", 2)):
+        fed.trade(at, price)
+    list(fed.series.save())
+    fed.told()
+    fed.series.replace(us("16:00:00"), None, "cancel")
+
+    assert fed.told("prices") == [("M1", "16:00", (1,) * 4)]
+
+
 def test_what_was_late_or_repeated_stays_counted() -> None:
     """A recompute from the log does not know what came late."""
     fed = tape()
@@ -184,7 +219,7 @@ def test_bars_touched_by_an_open_gap_are_incomplete() -> None:
         ("10:00:59.999999", "10:00:59.999999", ["10:00"]),
         ("10:01:00", "10:01:00", ["10:01"]),
         ("10:02:00", "10:05:59", []),
-        ("09:00:00", "11:00:00", ["10:00", "10:01"]),
+        ("09:00:00", "11:00:00", ["10:00", "10:01", "10:06"]),
     ],
 )
 def test_a_gap_touches_the_bars_between_its_neighbours_and_theirs(
@@ -194,7 +229,7 @@ def test_a_gap_touches_the_bars_between_its_neighbours_and_theirs(
     fed = tape()
     fed.series.gap_opened(us(low), us(high))
 
-    assert [row[1] for row in fed.revisions("M1")] == touched
+    assert fed.told("complete", frame="M1") == [("M1", at, False) for at in touched]
 
 
 def test_a_bar_that_becomes_final_within_a_gap_is_incomplete() -> None:
