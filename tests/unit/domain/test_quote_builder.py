@@ -90,6 +90,8 @@ def test_a_series_that_asks_for_none_has_none_though_another_of_the_block_does()
     assert seen(found, "venue", "symbol", "first_offset") == [
         ("FX", "A/B", 0), ("FX", "BTC/USD", 2),
     ]  # fmt: skip
+    kept = {key for key, _ in bars.save() if key.endswith("@X|quotes")}
+    assert kept == set(), "what nobody asks for is not kept"
     assert ALL.has_quote_bars([("X", "A/B"), ("FX", "A/B")])
     assert not ALL.has_quote_bars([("X", "A/B")])
     assert not plans().has_quote_bars([("FX", "A/B")])
