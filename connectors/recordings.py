@@ -12,10 +12,14 @@ from typing import NamedTuple
 
 import polars as pl
 
+from app.domain.conditions import table
+
 DECIMAL = pl.Decimal(38, 12)
 INSTANT = pl.Datetime("us", "UTC")
 NEW_YORK_MIDNIGHT = datetime(2013, 10, 8, 4, tzinfo=UTC)
 """2013-10-08 00:00 in New York, which was on daylight saving time."""
+
+LEAN = table("lean_us")
 
 
 class Recording(NamedTuple):
@@ -83,7 +87,8 @@ def us_equity(name: str) -> Callable[[Path], pl.DataFrame]:
     """Return a reader of every US trade of `name` on 2013-10-08, in the order recorded.
 
     A row is: ms of the day in New York, price x 10,000, size, exchange, sale conditions in hex,
-    suspicious flag. The tape has no ids, so `sequence` is the row's number.
+    suspicious flag. The tape has no ids, so `sequence` is the row's number. A tick's conditions are
+    the codes of the table lean_us.
     """
 
     def read(folder: Path) -> pl.DataFrame:
@@ -95,6 +100,7 @@ def us_equity(name: str) -> Callable[[Path], pl.DataFrame]:
                 new_columns=["ms", "price", "size", "exchange", "conditions", "suspicious"],
                 schema_overrides={"conditions": pl.String, "exchange": pl.String},
             )
+        codes = {flags: list(LEAN.codes(int(flags, 16))) for flags in raw["conditions"].unique()}
         return ticks(
             venue=pl.repeat("US", len(raw)),
             symbol=pl.repeat(name, len(raw)),
@@ -104,7 +110,7 @@ def us_equity(name: str) -> Callable[[Path], pl.DataFrame]:
             sequence=pl.int_range(len(raw), dtype=pl.Int64),
             price=pl.lit(raw["price"].cast(pl.Decimal(38, 0)).cast(DECIMAL)) / 10_000,
             size=raw["size"].cast(pl.Decimal(38, 0)).cast(DECIMAL),
-            conditions=raw["conditions"].reshape((len(raw), 1)).cast(pl.List(pl.String)),
+            conditions=raw["conditions"].replace_strict(codes, return_dtype=pl.List(pl.String)),
         )
 
     return read

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +14,10 @@ from app.cli.bars import FIELDS, Series, Store, find_bars, moment, series_of
 from app.cli.terminal import AsJson, json_line, line, note, plain, table
 from app.counted_log import CountedLog, Read
 from app.domain.bars import instant
+from app.domain.catalog_file import load_catalog
 from app.domain.evidence import Target
-from app.domain.explain import Line
+from app.domain.explain import Line, UsesOf
+from app.domain.plan import Plans
 from app.domain.ports import Row, bar_rank
 from app.domain.times import instant as time_of
 from app.explain import Explanation, explained
@@ -60,7 +64,7 @@ def explain(  # noqa: PLR0913 - options of the command line
     span_us = time_of(bar["open_time"]).us, time_of(bar["close_time"]).us
     target = Target(wanted.symbol, wanted.venue, *span_us)
     evidence = BarEvidence(log, registry, bar["source_partition"], target)
-    found = explained(evidence, known, limit)
+    found = explained(evidence, known, limit, judged_by(settings, wanted))
     gaps = evidence.gaps()
     if as_json:
         for each in found.lines:
@@ -75,6 +79,12 @@ def explain(  # noqa: PLR0913 - options of the command line
             line(text)
     if found.differences:
         raise typer.Exit(1)
+
+
+def judged_by(settings: Settings, wanted: Series) -> UsesOf:
+    """Return what the catalog says that prints of a series count for, by their sale conditions."""
+    catalog = load_catalog(Path(settings.catalog) if settings.catalog else None)
+    return partial(Plans(catalog, settings.ladder).allowed, (wanted.venue, wanted.symbol))
 
 
 def revisions(

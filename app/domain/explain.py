@@ -14,11 +14,12 @@ from app.domain.evidence import Late, Tick
 from app.domain.partials import EVERYTHING, HIGH_LOW, OPEN_CLOSE, VOLUME
 
 USED, REFUSED, APPLIED = "used", "refused", "applied"
-UsesOf = Callable[[Sequence[str]], int]
-"""What a trade with those sale conditions counts for: bits of `app.domain.partials`."""
+UsesOf = Callable[[Sequence[str], int], int]
+"""What a trade with those sale conditions at that event time, µs, counts for: bits of
+`app.domain.partials`."""
 
 
-def everything(_: Sequence[str]) -> int:
+def everything(_: Sequence[str], __: int) -> int:
     """Every trade counts for everything."""
     return EVERYTHING
 
@@ -118,8 +119,8 @@ class Judge:
             return refused(tick, _repeat(tick))
         if late is not None and not late.revised:
             return refused(tick, _too_late(late))
-        if tick.price is None or tick.size is None:
-            raise AssertionError(f"an accepted trade has price and size, {tick} has not")
+        if tick.price is None or tick.size is None or tick.event_us is None:
+            raise AssertionError(f"an accepted trade has time, price and size, {tick} has not")
         price, size, reasons = tick.price, tick.size, []
         amendment = self._holding(tick)
         if amendment is not None and amendment.action == "CANCEL":
@@ -128,7 +129,7 @@ class Judge:
         if amendment is not None and amendment.price is not None and amendment.size is not None:
             price, size = amendment.price, amendment.size
             reasons.append(_corrected(tick, amendment))
-        uses = self._uses_of(tick.conditions)
+        uses = self._uses_of(tick.conditions, tick.event_us)
         if uses != EVERYTHING:
             reasons.append(_limited(tick, uses))
         if not uses & EVERYTHING:

@@ -1,7 +1,7 @@
 """What `tapeline explain` reads, in which order it tells it, and how it is printed."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -403,9 +403,12 @@ def test_sale_conditions_are_a_table_of_the_callers(log: MemoryLog) -> None:
     made = bar(row, other, open=other["price"])
 
     assert list(explanation(log, made)[0].differences) == ["open"]
-    found, _ = explanation(
-        log, made, uses_of=lambda codes: HIGH_LOW | VOLUME if codes else HIGH_LOW | VOLUME | 1
-    )
+
+    def uses_of(codes: Sequence[str], at_us: int) -> int:
+        assert at_us == (us("10:00:01") if codes else us("10:00:02"))
+        return HIGH_LOW | VOLUME if codes else HIGH_LOW | VOLUME | 1
+
+    found, _ = explanation(log, made, uses_of=uses_of)
     assert found.differences == {}
     assert told(found)[0] == (0, 0, "conditions")
 

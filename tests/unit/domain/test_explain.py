@@ -31,7 +31,7 @@ def judged(
         if each.action != "NEW":
             amendments.setdefault(each.trade_id or "", []).append(each)
 
-    def uses_of(conditions: Sequence[str]) -> int:
+    def uses_of(conditions: Sequence[str], _: int) -> int:
         return uses[conditions[0]] if conditions else EVERYTHING
 
     judge = Judge(late or {}, amendments, uses_of)
