@@ -64,17 +64,18 @@ class Plans:
         Raises:
             ConfigError: With a line for each that does not fit the timeframes.
         """
+        catalog = self._catalog
+        names = [
+            *((each.venue, each.symbol) for each in catalog.instruments),
+            *((each.venue, each.symbol) for each in catalog.series),
+            *((venue, "*") for venue in catalog.venues),
+        ]
         faults = []
-        for entry in (*self._catalog.instruments, *self._catalog.series):
+        for venue, symbol in names:
             try:
-                self._made((entry.venue, entry.symbol))
+                self._made((venue, symbol))
             except ValueError as error:
-                faults.append(f"catalog {entry.venue} {entry.symbol}: {error}")
-        for venue in self._catalog.venues:
-            try:
-                self._made((venue, "*"))
-            except ValueError as error:
-                faults.append(f"catalog venue {venue}: {error}")
+                faults.append(f"catalog {venue} {symbol}: {error}")
         if faults:
             raise ConfigError("\n".join(faults))
 

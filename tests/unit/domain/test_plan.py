@@ -44,7 +44,7 @@ def test_every_entry_that_does_not_fit_is_named_at_the_start() -> None:
 
     first, second = str(caught.value).splitlines()
     assert first.startswith("catalog A X: grace of D2 must be at least that of M1")
-    assert second.startswith("catalog venue NY: timeframes of session profile XNYS must be")
+    assert second.startswith("catalog NY *: timeframes of session profile XNYS must be")
 
 
 def test_the_catalog_that_ships_fits() -> None:

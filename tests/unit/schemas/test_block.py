@@ -69,7 +69,7 @@ def test_both_codecs_write_the_same_bytes_and_read_the_same_records(name: str) -
 
 @pytest.mark.parametrize("name", ["tick", "bar", "anomaly", "late_tick"])
 def test_both_codecs_agree_on_broken_bytes_and_neighbours_are_untouched(name: str) -> None:
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(records(name), records(name), st.data())
     def holds(whole: dict[str, Any], other: dict[str, Any], data: st.DataObject) -> None:
         good, broken = CODECS[name].encode(whole), CODECS[name].encode(other)
@@ -142,7 +142,7 @@ def test_columns_have_the_schemas_types(name: str) -> None:
 
 
 def test_random_bytes_are_refused_with_a_reason_of_the_set() -> None:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(st.lists(st.binary(max_size=120).map(lambda tail: b"\0\0\0\0\x01" + tail), max_size=8))
     def holds(values: list[bytes]) -> None:
         decoded = decode(values, "tick", REGISTRY)

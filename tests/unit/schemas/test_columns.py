@@ -103,7 +103,7 @@ def small_value(field: Field) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("name", names())
 def test_columns_hold_what_the_frame_holds(name: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(st.lists(small(name), max_size=5))
     def holds(written: list[dict[str, Any]]) -> None:
         packed = pack([CODECS[name].encode(record) for record in written])
@@ -120,7 +120,7 @@ def test_columns_hold_what_the_frame_holds(name: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_columns_are_given_or_not_but_never_differ(name: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(st.lists(records(name), max_size=3))
     def holds(written: list[dict[str, Any]]) -> None:
         packed = pack([CODECS[name].encode(record) for record in written])

@@ -16,7 +16,7 @@ from tests.unit.schemas.traps import TRAPS
 TICK = RecordCodec("tick", built_in())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(records("tick"), st.integers(0, (1 << 31) - 1), st.integers(0, 1 << 62))
 def test_a_stamped_tick_is_the_tick_encoded_with_both_fields(
     record: dict[str, Any], quality: int, raw_offset: int

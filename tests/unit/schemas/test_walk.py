@@ -162,7 +162,7 @@ def check(values: list[bytes], name: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_a_record_is_plain_if_its_values_are_small_and_has_its_fields(name: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(st.lists(records(name), max_size=4))
     def holds(written: list[dict[str, Any]]) -> None:
         check([CODECS[name].encode(record) for record in written], name)
@@ -172,7 +172,7 @@ def test_a_record_is_plain_if_its_values_are_small_and_has_its_fields(name: str)
 
 @pytest.mark.parametrize("name", names())
 def test_broken_bytes_are_plain_if_they_are_the_bytes_of_another_record(name: str) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(records(name), records(name), st.data())
     def holds(whole: dict[str, Any], other: dict[str, Any], data: st.DataObject) -> None:
         good, broken = CODECS[name].encode(whole), CODECS[name].encode(other)
