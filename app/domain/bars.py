@@ -1,4 +1,4 @@
-"""One OHLCV bar as a mergeable partial, and the partial bars of a block of trades.
+"""One OHLCV bar as a mergeable partial, and its record.
 
 A bar carries the rank (event_time, sequence, trade_id, price, size) of its opening and closing
 trade, so `add` gives the same bar whatever order the blocks came in. Prices and sizes are
@@ -12,21 +12,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Final
 
-import polars as pl
-
 SCALE: Final = 12
 """Decimal digits of a price or size."""
 
 NO_OFFSET: Final = -1
 """Stands for the offset of a bar that no trade is in."""
 
-NOTIONAL_LIMIT: Final = 10**37
-"""Partial sums of price x size beyond this are made with Python integers, not Int128."""
-
 Rank = tuple[int, int, str, int, int]
 """Order of trades within a series: event_time us, sequence (-1 for none), trade_id, price, size."""
 
-KEY = ("venue", "symbol", "open_us")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WIDE = Context(prec=80)
 
@@ -127,81 +121,6 @@ def roll_up(open_us: int, children: Iterable[Bar]) -> Bar:
     for part in parts:
         bar.add(part)
     return bar
-
-
-def partials(trades: pl.DataFrame, width_us: int) -> list[tuple[str, str, Bar]]:
-    """Return one partial bar for each (venue, symbol, open time) that `trades` touch.
-
-    Args:
-        trades: Accepted trades in any order, none twice, n rows: venue, symbol, event_time
-            (UTC, µs), sequence, trade_id, price and size (decimal(38, 12)), offset.
-        width_us: Bar width.
-
-    Returns:
-        At most n triples of venue, symbol and bar.
-    """
-    price, size = pl.col("price").to_physical(), pl.col("size").to_physical()
-    ranked = trades.select(
-        "venue",
-        "symbol",
-        at=pl.col("event_time").to_physical(),
-        sequence=pl.col("sequence").fill_null(-1),
-        trade_id=pl.col("trade_id").fill_null(""),
-        price=price,
-        size=size,
-        offset="offset",
-    ).with_columns(open_us=pl.col("at") - pl.col("at") % width_us)
-    grouped = (
-        _in_order(ranked)
-        .group_by(KEY, maintain_order=True)
-        .agg(
-            pl.col("at", "sequence", "trade_id", "price", "size").first().name.prefix("first_"),
-            pl.col("at", "sequence", "trade_id", "price", "size").last().name.prefix("last_"),
-            high=pl.col("price").max(),
-            low=pl.col("price").min(),
-            volume=pl.col("size").sum(),
-            # A product of decimals is rounded to their scale: multiply the unscaled integers.
-            notional=(pl.col("price") * pl.col("size")).sum(),
-            bound=(pl.col("price").cast(pl.Float64).abs() * pl.col("size").cast(pl.Float64)).sum(),
-            trades=pl.len(),
-            first_offset=pl.col("offset").min(),
-            last_offset=pl.col("offset").max(),
-        )
-    )
-    bars = []
-    for row in grouped.iter_rows():
-        venue, symbol, open_us, *rest = row
-        opened, closed = tuple(rest[0:5]), tuple(rest[5:10])
-        high, low, volume, notional, bound, count, first_offset, last_offset = rest[10:]
-        if bound > NOTIONAL_LIMIT:
-            notional = _wide_notional(ranked, venue, symbol, open_us)
-        bars.append(
-            (
-                venue,
-                symbol,
-                Bar(
-                    open_us, opened, closed, opened[3], high, low, closed[3],
-                    volume, notional, count, first_offset, last_offset,
-                ),
-            )
-        )  # fmt: skip
-    return bars
-
-
-def _in_order(ranked: pl.DataFrame) -> pl.DataFrame:
-    """Sort by rank; the strings, slow to sort, only where (event_time, sequence) ties."""
-    ordered = ranked.sort("at", "sequence")
-    tied = (pl.col("at").diff() == 0) & (pl.col("sequence").diff() == 0)
-    if ordered.select(tied.any()).item():
-        return ranked.sort("at", "sequence", "trade_id", "price", "size")
-    return ordered
-
-
-def _wide_notional(ranked: pl.DataFrame, venue: str, symbol: str, open_us: int) -> int:
-    rows = ranked.filter(
-        (pl.col("venue") == venue) & (pl.col("symbol") == symbol) & (pl.col("open_us") == open_us)
-    )
-    return sum(p * s for p, s in rows.select("price", "size").iter_rows())
 
 
 def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's

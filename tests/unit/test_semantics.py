@@ -28,7 +28,6 @@ core, replay, live = (partial(_tests, folder) for folder in ("unit/domain", "rep
 RULES = {
     "S1": Rule("[open_time, close_time)", [
         *core("partials", "a_trade_on_the_boundary_opens_the_next_bar"),
-        *core("bars", "a_trade_on_the_boundary_opens_the_next_bar"),
         *core("quote_bars", "a_quote_on_the_boundary_opens_the_next_bar"),
         *core("builder_rules", "four_hours_and_days_are_those_of_the_session"),
         *core("sessions", "a_bar_holds_what_it_is_asked_for"),
@@ -43,8 +42,7 @@ RULES = {
               "trade_ids_decide_between_equal_times_and_sequences",
               "content_decides_between_trades_that_are_else_equal",
               "the_pass_over_columns_equals_one_trade_after_another"),
-        *core("bars", "open_and_close_go_by_time_then_sequence_not_by_arrival",
-              "any_order_and_any_cut_into_blocks_gives_the_same_bars"),
+        *core("bars", "any_order_and_any_cut_into_blocks_gives_the_same_bars"),
         *core("builder", "arrival_within_grace_changes_no_bar",
               "late_trades_lead_to_the_same_values_as_timely_ones"),
         *core("builder_properties", "arrival_within_grace_changes_no_bar"),

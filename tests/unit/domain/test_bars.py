@@ -3,59 +3,28 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bars import Bar, Rank, empty, partials, record, roll_up
+from app.domain.bars import Bar, Rank, empty, record, roll_up
+from app.domain.partials import fold
+from app.domain.shelf import NEVER
+from app.domain.trades import of_frame
 from schemas.registry import current
-from tests.unit.domain.ticks import block, tick, us
+from tests.unit.domain.ticks import block, tick
 
 MINUTE_US = 60_000_000
 
 
-def test_a_trade_on_the_boundary_opens_the_next_bar() -> None:
-    """[open_time, close_time): the end belongs to the next bar (S1)."""
-    #  time:  10:00:00        10:01:00
-    #  bar:   [---------------)[------
-    bars = partials(block(tick("10:00:59.999999"), tick("10:01:00")), MINUTE_US)
-
-    assert [bar.open_us for _, _, bar in bars] == [us("10:00:00"), us("10:01:00")]
-
-
-def test_open_and_close_go_by_time_then_sequence_not_by_arrival() -> None:
-    """First and last by (event_time, sequence): here arrival is the reverse (S3)."""
-    [(_, _, bar)] = partials(
-        block(
-            tick("10:00:30", "4", sequence=2),
-            tick("10:00:30", "3", sequence=1),
-            tick("10:00:10", "2", sequence=9),
-            tick("10:00:10", "1", sequence=8),
-        ),
-        MINUTE_US,
-    )
-
-    assert (bar.open, bar.close) == (1 * 10**12, 4 * 10**12)
-
-
-def test_trade_ids_decide_between_equal_times_and_sequences() -> None:
-    """The last word is the trade id, then the content: never the arrival (S3)."""
-    rows = [
-        tick("10:00:10", "5", sequence=1, trade_id="b"),
-        tick("10:00:10", "7", sequence=1, trade_id="a"),
-    ]
-
-    for order in (rows, rows[::-1]):
-        [(_, _, bar)] = partials(block(*order), MINUTE_US)
-        assert (bar.open, bar.close) == (7 * 10**12, 5 * 10**12)
-
-
-def test_symbols_and_venues_have_their_own_bars() -> None:
-    bars = partials(block(tick(), tick(symbol="ETH/USD"), tick(venue="COINBASE")), MINUTE_US)
-
-    assert {(venue, symbol) for venue, symbol, _ in bars} == {
-        ("KRAKEN", "BTC/USD"), ("KRAKEN", "ETH/USD"), ("COINBASE", "BTC/USD"),
-    }  # fmt: skip
+def partials(ticks: pl.DataFrame, width_us: int) -> list[tuple[str, str, Bar]]:
+    """Return the partial bars of a block in which nothing is late."""
+    made = of_frame(ticks, np.zeros(len(ticks), np.int64))
+    series = len(made.names)
+    folded = fold(made, [NEVER] * series, [2**60] * series, width_us)
+    return [(*made.names[part.series], part.bar) for part in folded.parts]
 
 
 def test_volume_and_vwap_are_exact() -> None:
