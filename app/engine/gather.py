@@ -183,8 +183,10 @@ def _put(address: int, size: int, buffer: Bytes, at: int) -> int:
     if address == 0:
         return at
     held = carray(_at(address), size, np.uint8)
-    for n in range(size):
-        buffer[at + n] = held[n]
+    # Unsigned, or numba would look for negative indices, one byte at a time.
+    to = np.uint64(at)
+    for n in range(np.uint64(size)):
+        buffer[to + n] = held[n]
     return at + size
 
 
