@@ -197,7 +197,6 @@ class Series:
         bar.noted_offset = max(known.noted_offset, offset)
         self._bars.put(0, bar)
         self._rework(open_us, reason)
-        self.advance(stream_us)
         return True
 
     def gap_opened(

@@ -322,3 +322,16 @@ def test_prints_without_a_price_are_not_what_is_carried_out_of_memory() -> None:
     assert fed.revisions() == [
         ("M1", "5. 01:30", 1, "final", 7), ("M1", "5. 01:31", 1, "final", 7),
     ]  # fmt: skip
+
+
+def test_each_night_carries_the_close_of_its_own_day() -> None:
+    fed = Tape(rungs("M1", revise_for_s=0, profile=profile("XHKG")), CARRY)
+    for day, price in enumerate((7, 8, 9)):
+        fed.trade(us("01:31:40") + day * 1440 * MINUTE_US, price)
+        fed.series.advance(us("08:10:00") + day * 1440 * MINUTE_US)
+        list(fed.series.save())
+
+    told = fed.revisions()
+    assert [row for row in told if row[1].endswith("01:30")] == [
+        ("M1", "5. 01:30", 1, "final", 7), ("M1", "6. 01:30", 1, "final", 8),
+    ]  # fmt: skip

@@ -115,7 +115,7 @@ def test_a_late_trade_into_an_interval_without_a_bar_is_a_revision() -> None:
 def test_bars_above_that_were_over_before_a_late_trade_made_them_are_final_at_once() -> None:
     fed = tape()
     fed.trade("10:20:00")
-    fed.trade("10:03:20", 8)
+    assert fed.series.revise(part(us("10:03:20"), 8), us("10:20:00"))
 
     assert fed.revisions() == [("M1", "10:03", 2, "late", 8), ("M5", "10:00", 1, "final", 8)]
 

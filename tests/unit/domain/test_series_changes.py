@@ -1,9 +1,11 @@
 """Corrections, cancels and gaps: changes that no new trade makes (S10, S15)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from app.domain.bars import Bar
 from app.domain.empties import Empties
 from app.domain.holes import HOLES_KEPT, Holes
 from app.domain.series import Series
@@ -49,10 +51,11 @@ def test_a_second_change_is_one_more_revision() -> None:
     ]  # fmt: skip
 
 
-def test_a_bar_whose_only_trade_was_cancelled_is_told_without_prices() -> None:
+@pytest.mark.parametrize("nothing", [None, replace(part(us("10:01:10"), 9), trades=0)])
+def test_a_bar_whose_only_trade_was_cancelled_is_told_without_prices(nothing: Bar | None) -> None:
     """It was published, so its end is, too; above it only its values are gone."""
     fed = tape()
-    fed.series.replace(us("10:01:00"), None, "cancel")
+    fed.series.replace(us("10:01:00"), nothing, "cancel")
 
     assert fed.told("revision", "reason", "trades", "volume", "prices") == [
         ("M1", "10:01", 2, "cancel", 0, 0, NONE),
@@ -94,6 +97,8 @@ def test_a_provisional_bar_is_only_told_anew() -> None:
         ("M1", "10:06", 0, "live", 7, 2, 40), ("M5", "10:05", 0, "live", 7, 2, 40),
         ("H1", "10:00", 0, "live", 7, 2, 40),
     ]  # fmt: skip
+    fed.series.replace(us("10:06:00"), part(us("10:06:00"), 8, offset=2), "correction")
+    assert fed.told("close", "noted_offset", frame="M1") == [("M1", "10:06", 8, 40)]
 
 
 def test_a_cancelled_provisional_bar_becomes_final_with_the_price_of_then() -> None:
@@ -107,6 +112,20 @@ def test_a_cancelled_provisional_bar_becomes_final_with_the_price_of_then() -> N
         fed.trade(at, price)
 
     assert fed.revisions() == [("M1", "10:00", 1, "final", 8), ("M1", "10:01", 1, "final", 8)]
+
+
+def test_an_open_bar_that_was_cancelled_waits_for_its_end_to_carry_a_late_close() -> None:
+    """What is behind an open bar may not be rolled up yet: when would depend on blocks."""
+    fed = Tape(rungs("M1"), Empties.CARRY)
+    for at, price in (("10:00:10", 5), ("10:01:40", 7)):
+        fed.trade(at, price)
+    fed.series.replace(us("10:01:00"), None, "cancel")
+    fed.told()
+    fed.trade("10:00:20", 8)
+    assert fed.told("revision", "close") == [("M1", "10:00", 2, 8)]
+    fed.trade("10:02:30", 1)
+
+    assert fed.revisions() == [("M1", "10:01", 1, "final", 8)]
 
 
 def test_a_cancelled_bar_carries_what_the_bar_before_it_is_by_then() -> None:
@@ -329,6 +348,20 @@ def test_a_repair_that_comes_too_late_changes_no_bar_but_those_still_open_to_cha
     assert fed.told("revision", "complete", "reason") == [("H1", "10:00", 2, True, "gap_repair")]
 
 
+@pytest.mark.parametrize(("stream", "revised"), [("11:01:00", True), ("11:01:00.000001", False)])
+def test_a_repair_changes_a_bar_for_as_long_as_it_may_be_revised(
+    stream: str, *, revised: bool
+) -> None:
+    hole = us("10:00:10"), us("10:00:20")
+    fed = tape()
+    fed.series.gap_opened(*hole)
+    fed.trade(stream)
+    fed.told()
+    fed.series.gap_closed(*hole)
+
+    assert [row[1:3] for row in fed.revisions("M1")] == ([("10:00", 3)] if revised else [])
+
+
 def test_bars_due_before_a_gap_was_known_are_final_before_it() -> None:
     fed = tape()
     fed.series.gap_opened(us("10:06:00"), us("10:06:10"), stream_us=us("10:07:30"))
@@ -360,6 +393,18 @@ def test_gaps_that_no_bar_can_show_any_more_are_forgotten() -> None:
     fed.series.gap_opened(TEN + 1440 * MINUTE_US, TEN + 1441 * MINUTE_US)
 
     assert fed.series.state()[3] == [(TEN + 1440 * MINUTE_US, TEN + 1441 * MINUTE_US)]
+
+
+def test_gaps_that_a_bar_can_still_show_are_not_forgotten() -> None:
+    """H1 10:00 may be revised until 12:00."""
+    fed, hole = tape(), (us("10:59:50"), us("10:59:59"))
+    fed.series.gap_opened(*hole)
+    fed.trade("12:00:00")
+    fed.series.gap_opened(us("11:59:00"), us("12:00:00"))
+    fed.told()
+    fed.series.gap_closed(*hole)
+
+    assert fed.revisions("H1") == [("H1", "10:00", 2, "gap_repair", 6)]
 
 
 def test_beyond_a_thousand_gaps_the_oldest_count_as_one() -> None:
