@@ -4,7 +4,6 @@ Each test plays its ticks once in one go and once with a save and a restore betw
 them: a restored builder goes on as if it had never stopped.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,6 +16,7 @@ from app.domain.builder import BarBuilder
 from app.domain.catalog import Catalog, SeriesEntry, SeriesRules
 from app.domain.catalog_file import parse
 from app.domain.plan import Plans
+from app.domain.quality import REPEATS_SHIFT
 from app.domain.timeframes import Ladder, ladder
 from app.domain.trades import of_frame
 from tests.unit.domain.test_amender import World, cancel
@@ -474,11 +474,39 @@ def test_only_the_bars_in_which_a_series_began_are_partial(crash: bool) -> None:
 
 
 @crashes
-def test_a_bars_lineage_is_its_partition_its_offsets_and_its_counts(crash: bool) -> None:
-    market = Market("", crash).fold(
-        tick("10:00:30"), tick("10:00:10"), tick("10:02:00"), tick("10:00:20"),
-    )  # fmt: skip
+def test_a_series_began_with_its_earliest_bar_not_with_the_first_to_arrive(crash: bool) -> None:
+    market = Market("", crash).fold(tick("10:01:10"), tick("10:00:50"), tick("10:02:00"))
 
-    fields: Mapping[str, Any] = {"trades": 3, "late": 1, "source_partition": 0, "first_offset": 0,
-                                 "last_offset": 3, "complete": True}  # fmt: skip
-    assert market.newest("M1", *fields)["10:00"] == tuple(fields.values())
+    assert market.newest("M1", "partial") == {
+        "10:00": (True,), "10:01": (False,), "10:02": (False,),
+    }  # fmt: skip
+
+
+@crashes
+def test_a_bars_lineage_is_its_partition_its_offsets_and_its_counts(crash: bool) -> None:
+    """Of all its trades, in whatever order they came; and so in the bars above."""
+
+    def repeats(count: int) -> Row:
+        return {"quality": count << REPEATS_SHIFT}
+
+    market = Market("", crash).fold(
+        tick("10:00:30", **repeats(2)), tick("10:00:10"), tick("10:02:00", **repeats(1)),
+        tick("10:00:20", **repeats(3)),
+    )  # fmt: skip
+    counts = ("trades", "late", "duplicates", "source_partition", "first_offset", "last_offset")
+
+    assert market.newest("M1", *counts) == {
+        "10:00": (3, 1, 5, 0, 0, 3), "10:02": (1, 0, 1, 0, 2, 2),
+    }  # fmt: skip
+    assert market.newest("H1", *counts) == {"10:00": (4, 1, 6, 0, 0, 3)}
+
+
+@crashes
+def test_a_vwap_has_all_its_digits(crash: bool) -> None:
+    """More than a float has: (a x 1 + b x 2) / 3, to 1e-12."""
+    market = Market("", crash).fold(
+        tick("10:00:01", "123456789.000000000001"), tick("10:00:02", "123456789.000000000004", "2")
+    )
+
+    vwap = Decimal("123456789.000000000003")
+    assert market.newest("M1", "vwap", "volume") == {"10:00": (vwap, 3)}
