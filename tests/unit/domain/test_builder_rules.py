@@ -178,6 +178,18 @@ def test_no_bar_is_carried_through_the_night(crash: bool) -> None:
 
 
 @crashes
+def test_a_close_is_carried_however_long_ago_it_was(crash: bool) -> None:
+    """Three days on, when its bar is kept no more: an average price, W, is no close."""
+    text = '[venues.DESK]\nconditions = "us_equities"\n' + SERIES.format("DESK")
+    market = Market(text + 'empty = "carry"', crash).fold(tick("10:00:05", "7", venue="DESK"))
+    for clock in ("10:00:05", "10:02:30"):
+        row = tick(clock, "9", venue="DESK", conditions=["W"])
+        market.fold({**row, "event_time": row["event_time"] + timedelta(days=3)})
+
+    assert market.newest("M1", "close", "trades")["07. 10:01"] == (7, 0)
+
+
+@crashes
 def test_each_series_has_the_grace_of_its_own(crash: bool) -> None:
     text = "[venues.GATE]\n[venues.OKX]\n" + SERIES.format("GATE") + 'grace = { M1 = "5s" }\n'
     market = Market(text, crash)
@@ -490,15 +502,17 @@ def test_a_bars_lineage_is_its_partition_its_offsets_and_its_counts(crash: bool)
         return {"quality": count << REPEATS_SHIFT}
 
     market = Market("", crash).fold(
-        tick("10:00:30", **repeats(2)), tick("10:00:10"), tick("10:02:00", **repeats(1)),
-        tick("10:00:20", **repeats(3)),
+        tick("10:00:30", **repeats(2)), tick("10:01:10", **repeats(1)), tick("10:00:59"),
     )  # fmt: skip
     counts = ("trades", "late", "duplicates", "source_partition", "first_offset", "last_offset")
-
     assert market.newest("M1", *counts) == {
-        "10:00": (3, 1, 5, 0, 0, 3), "10:02": (1, 0, 1, 0, 2, 2),
+        "10:00": (2, 0, 2, 0, 0, 2), "10:01": (1, 0, 1, 0, 1, 1),
     }  # fmt: skip
-    assert market.newest("H1", *counts) == {"10:00": (4, 1, 6, 0, 0, 3)}
+    assert market.newest("H1", *counts) == {"10:00": (3, 0, 3, 0, 0, 2)}
+
+    market.fold(tick("10:01:40"), tick("10:00:20", **repeats(3)))
+    assert market.newest("M1", *counts)["10:00"] == (3, 1, 5, 0, 0, 4)
+    assert market.newest("H1", *counts) == {"10:00": (5, 1, 6, 0, 0, 4)}
 
 
 @crashes
