@@ -289,17 +289,15 @@ class Series:
     def _rework(self, open_us: int, reason: str) -> None:
         """Emit what follows from another value of a base bar, that bar first."""
         self._bars.spread()
-        base = self._bars.current(0, open_us)
-        offset = max(base.last_offset, base.noted_offset)
         for place in self.ladder.places(open_us):
             n, at_us, _ = place
             if n:
                 self._bars.outdate(place)
-            self._changed(n, self._filler.price(n, self._bars.current(n, at_us)), reason, offset)
+            self._changed(n, self._filler.price(n, self._bars.current(n, at_us)), reason)
             for bar in self._filler.carried(n, at_us):
-                self._changed(n, bar, reason, offset)
+                self._changed(n, bar, reason)
 
-    def _changed(self, n: int, bar: Bar, reason: str, offset: int) -> None:
+    def _changed(self, n: int, bar: Bar, reason: str, offset: int = NO_OFFSET) -> None:
         """Emit a bar that a record at `offset` changed: now if final, else with the next values."""
         if bar.revision:
             self._bars.shelves[n].settle(bar, bar.revision + 1, reason)
