@@ -226,9 +226,12 @@ def test_after_a_jump_intervals_are_filled_again() -> None:
     ]  # fmt: skip
 
 
-def test_a_late_trade_of_a_series_that_was_gone_is_followed_by_empty_bars_again() -> None:
+@pytest.mark.parametrize("names", [("M1",), ("M1", "M5")])
+def test_a_late_trade_of_a_series_that_was_gone_is_followed_by_empty_bars_again(
+    names: tuple[str, ...],
+) -> None:
     """In each timeframe, up to now."""
-    fed = Tape(rungs("M1", "M5", revise_for_s=864_000), CARRY)
+    fed = Tape(rungs(*names, revise_for_s=864_000), CARRY)
     later = us("10:00:00") + 6 * 1440 * MINUTE_US
     for at, price in ((us("10:00:00"), 7), (later, 9)):
         fed.trade(at, price)
@@ -238,7 +241,7 @@ def test_a_late_trade_of_a_series_that_was_gone_is_followed_by_empty_bars_again(
     assert fed.revisions() == [
         ("M1", "10. 09:53", 2, "late", 3),
         *(("M1", f"10. 09:{minute}", 1, "final", 3) for minute in range(54, 59)),
-        ("M5", "10. 09:50", 1, "final", 3),
+        *[("M5", "10. 09:50", 1, "final", 3)][: len(names) - 1],
     ]
 
 
