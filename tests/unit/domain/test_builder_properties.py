@@ -47,7 +47,7 @@ CATALOG = parse("test.toml", """
 SERIES = [("KRAKEN", "BTC/USD"), ("GATE", "BTC/USD"), ("OKX", "ETH/USD")]
 SECOND_US = 1_000_000
 LINEAGE = {"first_offset", "last_offset"}
-SEEDS = range(4)
+SEEDS = range(2)
 Row = dict[str, Any]
 
 
