@@ -216,9 +216,11 @@ class BarBuilder:
         late = []
         for row in sorted({*streams, *steps}):
             step = steps.get(row, Step())
+            # What is left of a hole is dug before the whole is filled, or its bars would be told
+            # complete between the two.
+            self._note(trades, row, int(folded.before_us[row]), step, is_late=row in streams)
             if row in streams:
                 late.append(self._revise(trades, row, streams[row], int(uses[row]), step))
-            self._note(trades, row, int(folded.before_us[row]), step, is_late=row in streams)
         self._advance(trades, folded)
         if any(plan.specs for plan in plans):
             self._activity.fold(trades, self.raw_offset, uses)
@@ -281,8 +283,8 @@ class BarBuilder:
     def _note(self, trades: Trades, row: int, stream_us: int, step: Step, *, is_late: bool) -> None:
         series = self.listing(trades.names[trades.series[row]]).series
         offset = int(trades.offset[row])
-        if step.opened is not None:
-            series.gap_opened(*step.opened, stream_us=stream_us, offset=offset)
+        for hole in step.opened:
+            series.gap_opened(*hole, stream_us=stream_us, offset=offset)
         if step.closed is not None and not is_late:
             series.gap_closed(*step.closed, stream_us=stream_us, offset=offset)
 

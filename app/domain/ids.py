@@ -26,23 +26,25 @@ class Step(NamedTuple):
     """What one id says of holes.
 
     Attributes:
-        opened: The one that it revealed.
-        closed: The one in which it was the last missing.
-        is_repair: Whether it was missing.
+        opened: The one that it revealed, or what it left of the one it was missing in.
+        closed: The one it was missing in.
     """
 
-    opened: Hole | None = None
+    opened: tuple[Hole, ...] = ()
     closed: Hole | None = None
-    is_repair: bool = False
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether the trade was missing."""
+        return self.closed is not None
 
 
 class Missing(NamedTuple):
-    """Ids that have not come, both inclusive, the hole they are of, and that hole's first id."""
+    """Ids that have not come, both inclusive, and the hole that they leave."""
 
     first: int
     last: int
     hole: Hole
-    key: int
 
 
 @dataclass(slots=True)
@@ -66,22 +68,28 @@ class Ids:
     def step(self, trade_id: int, at_us: int) -> Step:
         """Take an id that is not the next."""
         if trade_id < self.next_id:
-            return self._filled(trade_id)
-        opened = None
+            return self._filled(trade_id, at_us)
+        opened: tuple[Hole, ...] = ()
         if self.next_id not in {UNKNOWN, trade_id}:
-            opened = min(self.last_us, at_us), max(self.last_us, at_us)
-            self.missing.append(Missing(self.next_id, trade_id - 1, opened, self.next_id))
+            hole = min(self.last_us, at_us), max(self.last_us, at_us)
+            self.missing.append(Missing(self.next_id, trade_id - 1, hole))
+            opened = (hole,)
             del self.missing[:-MOST_MISSING]
         self.reach(trade_id + 1, at_us)
         return Step(opened)
 
-    def _filled(self, trade_id: int) -> Step:
-        for n, (first, last, hole, key) in enumerate(self.missing):
+    def _filled(self, trade_id: int, at_us: int) -> Step:
+        """Narrow a hole: ids rise with time, so what is left lies before this trade or after it."""
+        for n, (first, last, (low_us, high_us)) in enumerate(self.missing):
             if first <= trade_id <= last:
-                rest = [(first, trade_id - 1), (trade_id + 1, last)]
-                self.missing[n : n + 1] = [Missing(a, b, hole, key) for a, b in rest if a <= b]
-                is_left = any(other.key == key for other in self.missing)
-                return Step(None, None if is_left else hole, is_repair=True)
+                middle_us = min(max(at_us, low_us), high_us)
+                parts = (
+                    Missing(first, trade_id - 1, (low_us, middle_us)),
+                    Missing(trade_id + 1, last, (middle_us, high_us)),
+                )
+                left = [part for part in parts if part.first <= part.last]
+                self.missing[n : n + 1] = left
+                return Step(tuple(part.hole for part in left), (low_us, high_us))
         return Step()
 
 

@@ -53,6 +53,6 @@ class Listing:
         self.series.restore_state(series)
         if ids is not None:
             next_id, last_us, missing = ids
-            held = [Missing(first, last, (*hole,), key) for first, last, hole, key in missing]
+            held = [Missing(first, last, (*hole,)) for first, last, hole in missing]
             self.ids = Ids(next_id, last_us, held)
         self.early = {each.trade_id: each for each in (Amendment(*row) for row in early)}
