@@ -135,7 +135,7 @@ def test_the_clock_closes_an_idle_bar_once_and_a_new_group_closes_it_at_the_same
     make_world: MakeWorld,
 ) -> None:
     """M1 with a second of grace: final though nothing more comes; a late trade then revises it."""
-    world = make_world(BARS_GRACE="1s", BARS_TIMEFRAMES="S1,M1")
+    world = make_world(BARS_GRACE="1s", BARS_TIMEFRAMES="S1,M1", CLOCK_EVERY="1s")
     world.started("compute")
     publish(world, [trade(n, event_time=FROM_US + n * 100_000) for n in range(595)])
     key = ("M1", FROM_US)

@@ -30,8 +30,7 @@ def trades(recordings: Path) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def world(make_world: MakeWorld) -> World:
-    # Snapshots are compared: the clock would close the last bars between two of them.
-    world = make_world(CLOCK_EVERY="1h")
+    world = make_world()
     world.started("all")
     return world
 

@@ -147,6 +147,8 @@ class World:
             "REDIS_URL": self.outside.redis_url,
             "POSTGRES_URL": self.outside.postgres_url,
             "TAPELINE_TOPIC_PREFIX": self.prefix,
+            # A world that has settled stays as it is: the clock would go on closing bars.
+            "CLOCK_EVERY": "1h",
             **self._settings,
             **settings,
         }
