@@ -35,6 +35,14 @@ STOPPED_WITHIN_S = 20.0
 LOG_SHOWN = 6_000
 DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 """A test run that is killed leaves no workers behind."""
+KEEPER = (
+    "sh",
+    "-c",
+    """trap 'kill -TERM $child; wait $child; exit $?' TERM
+    while :; do "$@" & child=$!; wait $child; [ $? -ne 2 ] || exit 2; sleep 0.5; done""",
+    "keeper",
+)
+"""Starts a worker again when it ends, as its supervisor would; not with a wrong configuration."""
 OUR_SETTINGS = ("TAPELINE_", "BARS_", "CLOCK_", "KAFKA_", "REDIS_", "POSTGRES_", "SCHEMA_REGISTRY_")
 
 
@@ -51,16 +59,29 @@ def wait_until(
 
 
 class Worker:
-    """One process of ``python -m app.worker ROLE``, with a home and a log of its own."""
+    """One process of ``python -m app.worker ROLE``, with a home and a log of its own.
 
-    def __init__(self, role: str, home: Path, env: Mapping[str, str]) -> None:
+    Args:
+        role: What it does.
+        home: Its TAPELINE_HOME, made here.
+        env: Its whole environment.
+        is_kept: Whether it is started again when it ends by itself.
+    """
+
+    def __init__(
+        self, role: str, home: Path, env: Mapping[str, str], *, is_kept: bool = False
+    ) -> None:
         self.role, self.home = role, home
         self.log = home / "worker.log"
         self._ready = home / "run" / f"worker-{role}.ready"
         home.mkdir(parents=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*DIES_WITH_US, sys.executable, "-m", "app.worker", role],
+                [
+                    *DIES_WITH_US,
+                    *(KEEPER if is_kept else ()),
+                    *(sys.executable, "-m", "app.worker", role),
+                ],
                 cwd=ROOT,
                 env={**env, "TAPELINE_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
@@ -105,11 +126,23 @@ class World:
         stack: The servers.
         folder: For the workers' homes.
         settings: More environment for the workers.
+        replication: Copies of each topic's partitions.
+        is_broker_shared: Whether others use the broker, too, and topics must be taken away.
     """
 
-    def __init__(self, stack: Stack, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        folder: Path,
+        settings: Mapping[str, str],
+        *,
+        replication: int = 1,
+        is_broker_shared: bool = True,
+    ) -> None:
         name = uuid4().hex[:10]
-        self.stack, self._folder, self._settings = stack, folder, settings
+        self.stack, self._folder = stack, folder
+        self._settings = {"TAPELINE_REPLICATION": str(replication), **settings}
+        self._replication, self._is_broker_shared = replication, is_broker_shared
         self.prefix = f"live-{name}."
         self._database = f"live_{name}"
         server = stack.postgres.rpartition("/")[0]
@@ -122,13 +155,14 @@ class World:
         with psycopg.connect(self.stack.postgres, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {self._database}".encode())
         migrate(self.outside.postgres_url)
-        self._admin.apply(topics.ALL, self.outside.partitions)
+        self._admin.apply(topics.ALL, self.outside.partitions, self._replication)
 
     def close(self) -> None:
         """End the workers and take everything away."""
         for worker in self.workers:
             worker.kill()
-        self._admin.delete(list(self._admin.partitions()))
+        if self._is_broker_shared:
+            self._admin.delete(list(self._admin.partitions()))
         with psycopg.connect(self.stack.postgres, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {self._database} WITH (FORCE)".encode())
         with redis.Redis.from_url(self.stack.redis) as client:
@@ -139,7 +173,7 @@ class World:
         """Use other stores from now on: an empty Redis, and a migrated database."""
         self.outside = replace(self.outside, redis_url=redis_url, postgres_url=postgres_url)
 
-    def start(self, role: str, **settings: str) -> Worker:
+    def start(self, role: str, *, is_kept: bool = False, **settings: str) -> Worker:
         """Start a worker, with more environment of its own; it is not ready yet."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(OUR_SETTINGS)}
         env |= {
@@ -152,7 +186,8 @@ class World:
             **self._settings,
             **settings,
         }
-        worker = Worker(role, self._folder / f"{len(self.workers)}-{role}", env)
+        home = self._folder / f"{len(self.workers)}-{role}"
+        worker = Worker(role, home, env, is_kept=is_kept)
         self.workers.append(worker)
         return worker
 
@@ -162,6 +197,12 @@ class World:
         for worker in workers:
             worker.wait_ready()
         return workers
+
+    def retire(self) -> None:
+        """Ask every worker that runs to stop; each must end well."""
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                assert worker.terminate() == 0, worker.tail()
 
     def publish(self, frame: pl.DataFrame) -> int:
         """Publish ticks as our own producer does."""

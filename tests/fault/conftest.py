@@ -1,0 +1,127 @@
+"""Fault tests: real servers and workers, a seed, a hard time limit and one JSON line each.
+
+A test that takes longer than its `timeout` mark fails, and what it started is killed: by its
+fixtures, and at the latest with this process.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Stack
+from tests.fault import line as lines
+from tests.fault.cluster import Cluster
+from tests.fault.line import Line
+from tests.fault.toxiproxy import Toxiproxy
+from tests.fault.trial import Trial
+from tests.live.world import World
+
+SEED = "TAPELINE_FAULT_SEED"
+"""Environment variable: another seed than 1."""
+
+MakeTrial = Callable[..., Trial]
+MakeCluster = Callable[..., Cluster]
+
+_PASSED = pytest.StashKey[bool]()
+_logs: list[Callable[[], list[tuple[str, str]]]] = []
+"""Shown when a test fails."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every test that asks for a seed the one of this run."""
+    if "seed" in metafunc.fixturenames and "seed" not in str(
+        [mark.args[:1] for mark in metafunc.definition.iter_markers("parametrize")]
+    ):
+        seed = int(os.environ.get(SEED) or 1)
+        metafunc.parametrize("seed", [seed], ids=[f"seed{seed}"])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note whether the test passed; show what servers and workers said when it failed."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    if report.failed:
+        for logs in _logs:
+            report.sections += logs()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the lines of the run."""
+    if lines.written:
+        terminalreporter.section("fault lines")
+        for text in lines.written:
+            terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def line(request: pytest.FixtureRequest, seed: int) -> Iterator[Line]:
+    """Return the test's line, written when the test is over."""
+    name = request.node.originalname.removeprefix("test_").replace("_", " ")
+    params = [v for k, v in request.node.callspec.params.items() if k != "seed"]
+    case = " ".join([name, *(f"[{value}]" for value in params)])
+    mine = Line(lines.fault_of(str(request.path)), case, seed)
+    yield mine
+    mine.write(passed=request.node.stash.get(_PASSED, False))
+
+
+@pytest.fixture
+def make_trial(
+    request: pytest.FixtureRequest, line: Line, seed: int, tmp_path: Path
+) -> Iterator[MakeTrial]:
+    """Return a function that opens a world of the test's own.
+
+    Its arguments: a cluster of one's own, or the shared broker; and the workers' environment.
+    """
+    worlds: list[World] = []
+
+    def make(cluster: Cluster | None = None, **settings: str) -> Trial:
+        # Asked for only here: a cluster is started from this thread, and before the world is.
+        stack: Stack = request.getfixturevalue("stack")
+        replication = 1
+        if cluster is not None:
+            stack = Stack(cluster.bootstrap, stack.redis, stack.postgres)
+            replication = cluster.replication
+        folder = tmp_path / f"world-{len(worlds)}"
+        world = World(
+            stack, folder, settings, replication=replication, is_broker_shared=cluster is None
+        )
+        worlds.append(world)
+        _logs.append(world.logs)
+        world.open()
+        return Trial(world, line, seed)
+
+    yield make
+    for world in worlds:
+        _logs.remove(world.logs)
+        world.close()
+
+
+@pytest.fixture
+def make_cluster(tmp_path: Path) -> Iterator[MakeCluster]:
+    """Return a function that starts brokers of the test's own; arguments as `Cluster`'s."""
+    clusters: list[Cluster] = []
+
+    def make(count: int = 1, **options: Any) -> Cluster:
+        cluster = Cluster(tmp_path / f"cluster-{len(clusters)}", count, **options)
+        clusters.append(cluster)
+        _logs.append(cluster.logs)
+        cluster.start()
+        return cluster
+
+    yield make
+    for cluster in clusters:
+        _logs.remove(cluster.logs)
+        cluster.close()
+
+
+@pytest.fixture
+def toxiproxy(tmp_path: Path) -> Iterator[Toxiproxy]:
+    """Return a running Toxiproxy."""
+    with Toxiproxy(tmp_path / "toxiproxy") as server:
+        yield server

@@ -1,0 +1,157 @@
+"""One trial: a world, what flows into it, and the judgement once the fault is over."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from tests.fault.line import Line
+from tests.live.feed import START_US, Feed, Pair, market, mixed
+from tests.live.verifier import Snapshot, verify
+from tests.live.world import READS, World
+from tests.poison import MEGABYTE, corpus
+
+RATE = 20_000
+SYMBOLS = [f"{base}/USD" for base in ("BTC", "ETH", "SOL", "DOGE", "ADA", "LTC", "XRP", "DOT")]
+WORKERS = ("compute", "hot", "warm")
+
+
+class Flow:
+    """Ticks that flow from a thread of their own while something is harmed.
+
+    Args:
+        feed: Where they go.
+        pairs: The ticks; when all are sent, the flow ends.
+        rate: So many a second.
+
+    Attributes:
+        sent: How many were handed to the producer so far.
+    """
+
+    def __init__(self, feed: Feed, pairs: Sequence[Pair], rate: float) -> None:
+        self._feed, self._pairs, self._rate = feed, pairs, rate
+        self._stopped = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="flow", daemon=True)
+        self.sent = 0
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._stopped.set()
+
+    def wait(self, count: int) -> None:
+        """Wait until so many were sent."""
+        assert count <= len(self._pairs)
+        while self.sent < count:
+            assert self._thread.is_alive() or self.sent >= count, f"the flow ended: {self._error}"
+            time.sleep(0.005)
+
+    def is_flowing(self) -> bool:
+        """Return whether there is more to come."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            for sent in self._feed.send_at(self._rate, self._pairs):
+                self.sent = sent
+                if self._stopped.is_set():
+                    break
+        except Exception as error:  # noqa: BLE001 - raised where the flow is closed
+            self._error = error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.stop()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+
+class Trial:
+    """A world of one's own under a fault.
+
+    Args:
+        world: Opened.
+        line: Takes the numbers.
+        seed: Of all that is random.
+    """
+
+    def __init__(self, world: World, line: Line, seed: int) -> None:
+        self.world, self.line, self.seed = world, line, seed
+        self.dice = random.Random(seed)
+        self.poison: set[Pair] = set()
+        self._acknowledged = Counter[Pair]()
+        self._flows = 0
+
+    def ticks(self, count: int, *, poisoned: float = 0.01) -> list[Pair]:
+        """Return so many ticks of a venue of their own, some twice, and poison among them."""
+        self._flows += 1
+        seed, venue = 100 * self.seed + self._flows, f"VENUE{self._flows}"
+        kinds = [
+            each
+            for each in corpus(SYMBOLS[0], venue, START_US, time.time_ns() // 1000, mark=venue)
+            if len(each.value or b"") < MEGABYTE // 2
+        ]
+        ticks = market(seed, count, venue=venue, symbols=SYMBOLS)
+        if not poisoned:
+            return ticks
+        self.poison.update((each.key, each.value) for each in kinds)
+        return mixed(seed, ticks, kinds, poisoned)
+
+    @contextmanager
+    def flow(self, pairs: Sequence[Pair], rate: float = RATE) -> Iterator[Flow]:
+        """Let ticks flow; at the end all are sent, unless stopped, and acknowledged."""
+        with self.world.feed() as feed, Flow(feed, pairs, rate) as flow:
+            yield flow
+        self._acknowledged.update(pairs[: flow.sent])
+
+    def judge(self, *, within_s: float = 30.0, replay: bool = False) -> None:
+        """Settle (I5), then judge all that was ever sent into the world.
+
+        Args:
+            within_s: How soon all must be settled; the invariant says 30 s.
+            replay: Whether to rewind all groups afterwards, and to see that nothing changes (I3).
+        """
+        self.line.recovered(self.world.settle(within_s=within_s))
+        verdict = verify(self.world.outside, poison=self.poison)
+        raw = Counter((r.key, r.value) for r in self.world.outside.log("ticks.raw.v1"))
+        lost, more = self._acknowledged - raw, raw - self._acknowledged
+        verdict.blame(
+            "I1",
+            [
+                f"{n} of {pair} was acknowledged, and is not in ticks.raw.v1"
+                for pair, n in lost.items()
+            ]
+            + [
+                f"{n} of {pair} is in ticks.raw.v1 beyond what was sent" for pair, n in more.items()
+            ],
+            acknowledged=self._acknowledged.total(),
+        )
+        self.line.take(verdict)
+        assert not verdict.faults, "\n".join(verdict.faults)
+        if replay:
+            self.replay()
+
+    def replay(self) -> None:
+        """I3: rewind every group to the beginning; not a byte of the stores may change."""
+        before = Snapshot.of(self.world.outside)
+        self.world.retire()
+        for role, read in READS.items():
+            self.world.outside.rewind(f"tapeline-{role}", read)
+        self.world.started(*WORKERS)
+        self.world.settle()
+        after = Snapshot.of(self.world.outside)
+        faults = [
+            f"{name} changed by a replay"
+            for name in ("postgres", "redis", "ticks", "bars")
+            if getattr(before, name) != getattr(after, name)
+        ]
+        self.line.judged("I3", faults, bars_replayed=after.bars, ticks_replayed=after.ticks)
+        assert not faults, faults
