@@ -1,125 +1,180 @@
 """bars.v1, quotes.v1, ticks.v1 → Redis: the newest of everything, announced.
 
 Shape: nothing is kept here. Every write is guarded by the row's own rank, so a repeat after a
-crash, or a late write of a worker that was given up, changes nothing.
+crash, or a late write of a worker that was given up, changes nothing. A store that may have lost
+something is filled again beside the blocks: all of a compacted topic, the end of ticks.v1.
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 import structlog
 
 from app.domain.ports import HotStore
 from app.engine.block import Block
-from app.engine.sink import persist
+from app.engine.sink import Sink
 from app.engine.stage import Stateless
-from app.errors import StoreRejected, StoreUnavailable
+from app.errors import BrokerUnavailable, StoreRejected, StoreUnavailable
 from app.metrics import Metrics
-from app.outlets import Outlets
+from app.refusals import Refusals
 from app.tail import Tail
 from app.topics import Topic
+from schemas.block import Bad
+
+FIRST_REST_S, LONGEST_REST_S = 1.0, 10.0
+"""Between two fillings of a store that does not keep what it is given."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Kind(NamedTuple):
-    """Bars or quotes: the topic they come from and how the store takes them."""
+    """Ticks, bars or quotes: where they come from and how the store takes them."""
 
+    noun: Literal["tick", "bar", "quote"]
     topic: Topic
     store: HotStore
-    put: Callable[[list[dict[str, Any]]], int]
+    sink: Sink
     metrics: Metrics
+    tail: Tail
 
 
-class HotTicks(Stateless):
-    """The newest ticks of one partition."""
+class _Hot(Stateless):
+    """One partition of one topic."""
 
-    def __init__(self, store: HotStore, keep: int, outlets: Outlets, metrics: Metrics) -> None:
-        self._store = store
-        self._keep = keep
-        self._out = outlets
-        self._metrics = metrics
-
-    async def apply(self, block: Block) -> None:
-        """Put the block's ticks; those of a series that Redis refuses become dead letters."""
-        frame = block.decoded().frame
-        try:
-            await self._put(frame)
-        except StoreRejected:
-            for series in frame.partition_by("symbol", "venue"):
-                try:
-                    await self._put(series)
-                except StoreRejected as error:
-                    for row in series["row"]:
-                        self._out.dead_letter(block, row, "store_rejected", str(error))
-
-    async def _put(self, frame: pl.DataFrame) -> None:
-        if not frame.is_empty():
-            await persist(lambda: self._store.put_ticks(frame, self._keep), "redis", self._metrics)
-
-
-class HotRecords(Stateless):
-    """Bars or quotes of one partition; a store that lost them is filled again from the topic."""
-
-    def __init__(self, kind: Kind, partition: int, outlets: Outlets, tail: Tail) -> None:
+    def __init__(self, kind: Kind, partition: int, refusals: Refusals) -> None:
         self._kind = kind
         self._partition = partition
         self._part = f"{kind.topic.name}:{partition}"
-        self._out = outlets
-        self._tail = tail
+        self._refusals = refusals
         self._look: asyncio.Future[None] | None = None
+        self._rest_s, self._rested_at = FIRST_REST_S, 0.0
 
     async def begin(self) -> None:
-        """Fill the store if it is not known to be whole."""
-        await self._keep_whole()
+        """Begin to look; a store that is away now must not delay the others' partitions."""
+        self.emit(full=True)
+
+    def emit(self, *, full: bool) -> None:
+        """Look at checkpoints, beside the blocks, whether the store lost what it held."""
+        if not full:
+            return
+        if self._look is not None:
+            if not self._look.done():
+                return
+            self._look.result()
+        self._look = asyncio.ensure_future(self._keep_whole())
+
+    async def _keep_whole(self) -> None:
+        kind = self._kind
+        with suppress(StoreUnavailable, BrokerUnavailable):  # the next look finds it as it is
+            if await kind.sink.once(lambda: kind.store.is_whole(self._part)):
+                self._rest_s = FIRST_REST_S
+            elif time.monotonic() >= self._rested_at:
+                await self._fill()
+                # Looked at again, not believed: a server that evicts takes as fast as we give.
+                self._rested_at = time.monotonic() + self._rest_s
+                self._rest_s = min(2 * self._rest_s, LONGEST_REST_S)
+
+    async def _fill(self) -> None:
+        kind, records = self._kind, 0
+        era = await kind.sink.once(kind.store.era)
+        _log.warning("hot store incomplete", part=self._part)
+        parts = self._parts()
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            records += len(part)
+            kind.metrics.refilled(kind.noun, len(part))
+            await self._put_again(part)
+        await kind.sink.persist(lambda: kind.store.mark_whole(self._part, era))
+        _log.info("hot store filled", part=self._part, records=records)
+
+    def _parts(self) -> Iterator[Any]:
+        """Yield what the store should hold, from the topic; each write is guarded."""
+        raise NotImplementedError
+
+    async def _put_again(self, part: Any) -> None:
+        raise NotImplementedError
+
+
+class HotTicks(_Hot):
+    """The newest ticks of one partition."""
+
+    def __init__(self, kind: Kind, partition: int, refusals: Refusals, keep: int) -> None:
+        super().__init__(kind, partition, refusals)
+        self._keep = keep
+
+    async def apply(self, block: Block) -> None:
+        """Put the block's ticks; those of a series that Redis refuses become dead letters."""
+        refused = [
+            Bad(row, "store_rejected", str(error))
+            for rows, error in await self._put(block.decoded().frame)
+            for row in rows
+        ]
+        await self._refusals.refuse(block, refused)
+
+    async def _put(self, frame: pl.DataFrame) -> list[tuple[list[int], StoreRejected]]:
+        """Put ticks, series by series if need be; return the rows that Redis refuses."""
+        if frame.is_empty():
+            return []
+        try:
+            await self._kind.sink.persist(lambda: self._kind.store.put_ticks(frame, self._keep))
+        except StoreRejected as error:
+            series = frame.partition_by("symbol", "venue")
+            if len(series) == 1:
+                return [(frame["row"].to_list(), error)]
+            return [found for each in series for found in await self._put(each)]
+        return []
+
+    def _parts(self) -> Iterator[pl.DataFrame]:
+        return self._kind.tail.newest_ticks(self._partition, self._keep)
+
+    async def _put_again(self, part: pl.DataFrame) -> None:
+        await self._put(part)  # refused when it first came, and then a dead letter
+
+
+class HotRecords(_Hot):
+    """Bars or quotes of one partition."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        partition: int,
+        refusals: Refusals,
+        put: Callable[[list[dict[str, Any]]], int],
+    ) -> None:
+        super().__init__(kind, partition, refusals)
+        self._put_in = put
 
     async def apply(self, block: Block) -> None:
         """Put the block's records; one that Redis refuses becomes a dead letter."""
         good, bad = block.records()
-        for row, reason, detail in bad:
-            self._out.dead_letter(block, row, reason, detail)
-        await self._put_all(block, good)
+        refused = [
+            Bad(good[n][0], "store_rejected", str(error))
+            for n, error in await self._put([record for _, record in good])
+        ]
+        await self._refusals.refuse(block, [*bad, *refused])
 
-    def emit(self, *, full: bool) -> None:
-        """Look at checkpoints, beside the blocks, whether the store lost what it held."""
-        if full and (self._look is None or self._look.done()):
-            self._look = asyncio.ensure_future(self._keep_whole_if_it_answers())
-
-    async def _keep_whole_if_it_answers(self) -> None:
-        with suppress(StoreUnavailable):  # the next block waits for it, or the next look
-            await self._keep_whole()
-
-    async def _keep_whole(self) -> None:
-        store, metrics = self._kind.store, self._kind.metrics
-        if not await persist(lambda: store.is_whole(self._part), "redis", metrics):
-            _log.warning("hot store incomplete", part=self._part)
-            await persist(self._fill, "redis", metrics)
-            _log.info("hot store filled", part=self._part)
-
-    def _fill(self) -> None:
-        """Put the whole topic, which is compacted; each write is guarded, so order is no matter."""
-        for records in self._tail.whole(self._kind.topic, self._partition):
-            try:
-                self._kind.put(records)
-            except StoreRejected:  # a dead letter since it first came: its neighbours go on
-                for record in records:
-                    with suppress(StoreRejected):
-                        self._kind.put([record])
-        self._kind.store.mark_whole(self._part)
-
-    async def _put_all(self, block: Block, good: list[tuple[int, dict[str, Any]]]) -> None:
-        if not good:
-            return
-        records = [record for _, record in good]
+    async def _put(
+        self, records: list[dict[str, Any]], first: int = 0
+    ) -> list[tuple[int, StoreRejected]]:
+        """Put records, by halves if need be; return the places of those that Redis refuses."""
+        if not records:
+            return []
         try:
-            await persist(lambda: self._kind.put(records), "redis", self._kind.metrics)
+            await self._kind.sink.persist(partial(self._put_in, records))
         except StoreRejected as error:
-            if len(good) == 1:
-                self._out.dead_letter(block, good[0][0], "store_rejected", str(error))
-                return
-            half = len(good) // 2
-            await self._put_all(block, good[:half])
-            await self._put_all(block, good[half:])
+            if len(records) == 1:
+                return [(first, error)]
+            half = len(records) // 2
+            lower = await self._put(records[:half], first)
+            return lower + await self._put(records[half:], first + half)
+        return []
+
+    def _parts(self) -> Iterator[list[dict[str, Any]]]:
+        return self._kind.tail.whole(self._kind.topic, self._partition)
+
+    async def _put_again(self, part: list[dict[str, Any]]) -> None:
+        await self._put(part)

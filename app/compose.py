@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from agents.bars import Bars
 from agents.hot import HotRecords, HotTicks, Kind
@@ -29,12 +29,14 @@ from app.domain.quotes import QuoteBook
 from app.engine.block import Reading
 from app.engine.engine import Cadence, Engine
 from app.engine.publisher import Publisher
+from app.engine.sink import Sink
 from app.engine.source import Source
 from app.engine.transport import BlockApp
 from app.log_reader import LogReader
 from app.metrics import Metrics
 from app.outlets import Outlets
 from app.partitions import partition_of
+from app.refusals import Refusals
 from app.settings import Settings
 from app.tail import Tail
 from app.tick_log import TickLog
@@ -70,6 +72,10 @@ class Parts:
     def tail(self) -> Tail:
         """Reads the ends of the topics."""
         return Tail(self.reader, self.registry)
+
+    def refusals(self, by: str, topic: Topic, partition: int) -> Refusals:
+        """Return where an agent's dead letters of a partition go, each once."""
+        return Refusals(by, topic, partition, self.outlets, self.tail)
 
     def add(
         self, name: str, topic: Topic, stage: Callable[[int], object], *, stateful: bool
@@ -180,48 +186,53 @@ def _bars(parts: Parts, plans: Plans, partition: int) -> Bars:
 
 
 def _hot(parts: Parts) -> None:
-    store, metrics = (
-        RedisHotStore(parts.settings.redis_url, prefix=parts.settings.redis_prefix),
-        parts.metrics,
-    )
-    keep = parts.settings.hot_ticks
+    settings, metrics = parts.settings, parts.metrics
+    store = RedisHotStore(settings.redis_url, prefix=settings.redis_prefix)
+    sink, tail = Sink("redis", metrics), parts.tail
+    ticks = Kind("tick", topics.TICKS, store, sink, metrics, tail)
     parts.add(
-        "hot-ticks",
-        topics.TICKS,
-        lambda _: HotTicks(store, keep, parts.outlets, metrics),
+        "hot-ticks", topics.TICKS,
+        lambda p: HotTicks(ticks, p, parts.refusals("hot", topics.TICKS, p), settings.hot_ticks),
         stateful=False,
-    )
-    for name, topic, put in (
-        ("hot-bars", topics.BARS, store.put_bars),
-        ("hot-quotes", topics.QUOTES, store.put_quotes),
+    )  # fmt: skip
+    bars = Kind("bar", topics.BARS, store, sink, metrics, tail)
+    quotes = Kind("quote", topics.QUOTES, store, sink, metrics, tail)
+    for name, kind, put in (
+        ("hot-bars", bars, store.put_bars),
+        ("hot-quotes", quotes, store.put_quotes),
     ):
-        kind = Kind(topic, store, put, metrics)
-        parts.add(name, topic, partial(_hot_records, kind, parts), stateful=False)
+        parts.add(name, kind.topic, partial(_hot_records, parts, kind, put), stateful=False)
 
 
-def _hot_records(kind: Kind, parts: Parts, partition: int) -> HotRecords:
-    return HotRecords(kind, partition, parts.outlets, parts.tail)
+def _hot_records(
+    parts: Parts, kind: Kind, put: Callable[[list[dict[str, Any]]], int], partition: int
+) -> HotRecords:
+    return HotRecords(kind, partition, parts.refusals("hot", kind.topic, partition), put)
 
 
 def _warm(parts: Parts) -> None:
     store = PostgresWarmStore(parts.settings.postgres_url)
-    parts.engine.app.task(partial(keep_house, store, parts.metrics))
+    sink = Sink("postgres", parts.metrics)
+    parts.engine.app.task(partial(keep_house, store, sink))
     for name, topic, kind in (
         ("warm-ticks", topics.TICKS, WarmTicks),
         ("warm-bars", topics.BARS, WarmBars),
     ):
-        read = parts.settings.topic(topic)
-        parts.add(name, topic, partial(_warm_stage, kind, read, store, parts), stateful=False)
+        parts.add(
+            name, topic, partial(_warm_stage, parts, kind, topic, store, sink), stateful=False
+        )
 
 
-def _warm_stage(
-    kind: type[WarmTicks] | type[WarmBars],
-    topic: str,
-    store: PostgresWarmStore,
+def _warm_stage(  # noqa: PLR0913 - what a stage is wired to
     parts: Parts,
+    kind: type[WarmTicks] | type[WarmBars],
+    topic: Topic,
+    store: PostgresWarmStore,
+    sink: Sink,
     partition: int,
 ) -> WarmTicks | WarmBars:
-    return kind(topic, partition, store, parts.outlets, parts.metrics)
+    refusals = parts.refusals("warm", topic, partition)
+    return kind(parts.settings.topic(topic), partition, store, sink, refusals)
 
 
 _WIRING: dict[Role, Callable[[Parts], None]] = {

@@ -1,6 +1,7 @@
 """What is measured, for Prometheus: ``tapeline_<noun>_<unit>_total``, labels from closed sets."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -35,6 +36,12 @@ class Metrics:
         self._rerouted = counter("rerouted_total", "Ticks sent to the partition of their symbol")
         self._gaps = counter("gaps_total", "Gaps found or repaired", "state")
         self._retries = counter("store_retries_total", "Store calls tried again", "store")
+        self._breakers = gauge(
+            "breaker_state", "Server called (0), tried by one call (1), left alone (2)", "server"
+        )
+        self._refilled = counter(
+            "refilled_records_total", "Records read again for a store that lost them", "noun"
+        )
         self._partitions = gauge("assigned_partitions", "Partitions this worker reads")
         self._applied = gauge(
             "last_applied_offset_records", "Next offset to commit", "topic", "partition"
@@ -98,3 +105,11 @@ class Metrics:
     def retried(self, store: str) -> None:
         """A store call failed and is tried again."""
         self._retries.labels(self._role, store).inc()
+
+    def breaker(self, server: Literal["redis", "postgres", "registry"], state: int) -> None:
+        """A circuit breaker has changed its state."""
+        self._breakers.labels(self._role, server).set(state)
+
+    def refilled(self, noun: Literal["tick", "bar", "quote"], records: int) -> None:
+        """Records of a topic were read again, for a store that has lost them."""
+        self._refilled.labels(self._role, noun).inc(records)

@@ -82,8 +82,16 @@ class Outlets:
         key = f"{gap['symbol']}@{gap['venue']}|{gap['from_id']}"
         self._send(topics.GAPS, partition, key, gap)
 
-    def dead_letter(self, block: Block, row: int, reason: str, detail: str) -> None:
-        """Publish a refused record of a block, whole, with its position and the reason."""
+    def dead_letter(self, block: Block, row: int, reason: str, detail: str, by: str = "") -> None:
+        """Publish a refused record of a block, whole, with its position and the reason.
+
+        Args:
+            block: Where it is.
+            row: Its place in the block.
+            reason: A code of a closed set.
+            detail: The thing, the rule and the value.
+            by: The agent that refuses it, where several read the same topic; part of the key.
+        """
         offset = int(block.offsets[row])
         letter = {
             "topic": block.topic,
@@ -95,9 +103,13 @@ class Outlets:
             "reason": reason,
             "detail": detail,
         }
-        key = f"{block.topic}|{block.partition}|{offset}"
+        key = letter_key(block.topic, block.partition, offset, by)
         self._send(topics.DEAD_LETTERS, block.partition, key, letter)
         self._metrics.dead_letter(reason)
+
+    def flush(self) -> None:
+        """Wait until all that was published is acknowledged; call it from a thread."""
+        self._publisher.flush()
 
     def reroute(self, value: bytes | None, symbol: str) -> None:
         """Publish a raw tick again, under its canonical symbol, in that symbol's partition."""
@@ -119,6 +131,11 @@ class Outlets:
 
     def _name(self, topic: Topic) -> str:
         return self._prefix + topic.name
+
+
+def letter_key(topic: str, partition: int, offset: int, by: str) -> str:
+    """Return the key of a dead letter: the record's place, and who refused it, if that is told."""
+    return f"{topic}|{partition}|{offset}" + (f"|{by}" if by else "")
 
 
 def _instant(value: object) -> datetime:

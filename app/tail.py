@@ -4,6 +4,7 @@ An output record carries the offset of what caused it and outputs of a partition
 order, so the last one tells what a replay need not publish again.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,10 @@ from schemas.wire import Undecodable
 
 STEP = 1_000
 EVERY = 1 << 62
+SHALLOWEST, DEEPEST = 16, 256
+"""Records looked at for each tick kept a series, at first and at most."""
+BROKERS_DIFFER_US = 600_000_000
+"""How much the clocks of two brokers, whose append times are compared, may differ."""
 
 OffsetOf = Callable[[Mapping[str, Any]], int]
 
@@ -58,6 +63,47 @@ class Tail:
                 letter["offset"] if letter["topic"] == self._reader.prefix + source.name else -1
             ),
         )
+
+    def refused_through(self, source: Topic, partition: int, by: str, start: int) -> int:
+        """Return the highest offset at or beyond `start` that agent `by` has refused, or -1.
+
+        A dead letter is appended after its record: none older than the record at `start` is read.
+        """
+        began = next(self._reader.records(source, partition, start, EVERY), None)
+        if began is None:
+            return -1
+        append_us = began[0].timestamp()[1] * 1000 - BROKERS_DIFFER_US
+        first = self._reader.since(topics.DEAD_LETTERS, partition, max(0, append_us))
+        through = -1
+        place = f"{self._reader.prefix}{source.name}|{partition}|"
+        for letters in self._reader.records(topics.DEAD_LETTERS, partition, first, EVERY):
+            for letter in letters:
+                key = (letter.key() or b"").decode(errors="replace")
+                if key.startswith(place) and key.endswith(f"|{by}"):
+                    through = max(through, int(key.split("|")[2]))
+        return through if through >= start else -1
+
+    def newest_ticks(self, partition: int, keep: int) -> Iterator[pl.DataFrame]:
+        """Yield ticks from the end of a partition of ticks.v1, with their `offset`, newest first.
+
+        As far back as it takes until each series met has `keep` of them; `DEEPEST` times `keep`
+        records at most.
+        """
+        first, stop = self._reader.bounds(topics.TICKS, partition)
+        end, depth = stop, SHALLOWEST
+        met: Counter[tuple[str, str]] = Counter()
+        while first < stop:
+            start = max(first, end - depth * keep)
+            for messages in self._reader.records(topics.TICKS, partition, start, stop):
+                values = [message.value() for message in messages]
+                frame = decode(values, topics.TICKS.schema, self._registry).frame
+                offsets = pl.Series("offset", [message.offset() for message in messages])
+                yield frame.with_columns(offsets.gather(frame["row"]))
+                counts = frame.group_by("symbol", "venue").len().iter_rows()
+                met.update({(symbol, venue): count for symbol, venue, count in counts})
+            if depth >= DEEPEST or (met and min(met.values()) >= keep):
+                return
+            stop, depth = start, 4 * depth
 
     def late_through(self, partition: int) -> int:
         """Return the highest offset of ticks.v1 among the late ticks of a partition, or -1."""

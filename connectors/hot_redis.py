@@ -180,14 +180,23 @@ class RedisHotStore(HotStore):
         return [_row("tick", str(member), RANK_WIDTH) for member in members]
 
     @override
-    def is_whole(self, part: str) -> bool:
+    def era(self) -> str:
+        # A restart may come back with less than was told, however it saves; so may a replica that
+        # takes over. An eviction takes a key without a word.
         with translating():
-            return bool(self._redis.exists(self._whole_key(part)))
+            server, stats = self._redis.info("server"), self._redis.info("stats")
+        return f"{server['run_id']}:{stats['evicted_keys']}"
 
     @override
-    def mark_whole(self, part: str) -> None:
+    def is_whole(self, part: str) -> bool:
         with translating():
-            self._redis.set(self._whole_key(part), 1)
+            marked = self._redis.get(self._whole_key(part))
+        return marked is not None and marked == self.era()
+
+    @override
+    def mark_whole(self, part: str, era: str) -> None:
+        with translating():
+            self._redis.set(self._whole_key(part), era)
 
     def _whole_key(self, part: str) -> str:
         return f"{self.prefix}:whole:{part}"

@@ -39,16 +39,20 @@ class MemoryHotStore(HotStore):
         self._bars: dict[SeriesKey, dict[datetime, Row]] = {}
         self._quotes: dict[tuple[str, str], Row] = {}
         self._ticks: dict[tuple[str, str], dict[tuple[Any, ...], Row]] = {}
-        self._whole: set[str] = set()
+        self._whole: dict[str, str] = {}
         self._lock = Lock()
 
     @override
-    def is_whole(self, part: str) -> bool:
-        return part in self._whole
+    def era(self) -> str:
+        return "the only one"
 
     @override
-    def mark_whole(self, part: str) -> None:
-        self._whole.add(part)
+    def is_whole(self, part: str) -> bool:
+        return self._whole.get(part) == self.era()
+
+    @override
+    def mark_whole(self, part: str, era: str) -> None:
+        self._whole[part] = era
 
     @override
     def put_bars(self, rows: Sequence[Row]) -> int:

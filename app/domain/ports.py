@@ -132,12 +132,21 @@ class HotStore(Protocol):
         """Return the newest `limit` ticks with the fields of `tick.avsc`, oldest first."""
         ...
 
-    def is_whole(self, part: str) -> bool:
-        """Return whether `part` was marked, and nothing was lost since."""
+    def era(self) -> str:
+        """Return what changes whenever the store may have lost something that it had taken."""
         ...
 
-    def mark_whole(self, part: str) -> None:
-        """Remember that the store holds all of `part`, a name of the caller's."""
+    def is_whole(self, part: str) -> bool:
+        """Return whether `part` was marked in the present era."""
+        ...
+
+    def mark_whole(self, part: str, era: str) -> None:
+        """Remember that the store holds all of `part`, a name of the caller's.
+
+        Args:
+            part: What it holds.
+            era: The one in which the caller began to look that it does.
+        """
         ...
 
     def ping(self) -> str:

@@ -235,5 +235,12 @@ def test_nothing_to_put_is_no_error(hot: HotStore) -> None:
 
 def test_a_part_is_whole_once_marked(hot: HotStore) -> None:
     assert not hot.is_whole("bars.v1:0")
-    hot.mark_whole("bars.v1:0")
+    hot.mark_whole("bars.v1:0", hot.era())
     assert (hot.is_whole("bars.v1:0"), hot.is_whole("bars.v1:1")) == (True, False)
+
+
+def test_a_part_marked_in_an_earlier_era_is_not_whole(hot: HotStore) -> None:
+    """What was looked for while the server was replaced may be on neither."""
+    hot.mark_whole("bars.v1:0", "an earlier one")
+
+    assert not hot.is_whole("bars.v1:0")

@@ -176,6 +176,29 @@ def test_what_can_be_mended_from_outside_is_unavailable(
         private.put_bars([bar()])
 
 
+def test_a_restart_begins_a_new_era(private_redis: PrivateRedis, private: RedisHotStore) -> None:
+    """Its disk may hold what it was told a minute ago, the mark among it."""
+    era = private.era()
+    private.mark_whole("bars.v1:0", era)
+    private_redis.kill()
+    private_redis.start()
+    private.mark_whole("bars.v1:0", era)
+
+    assert not private.is_whole("bars.v1:0")
+
+
+def test_an_eviction_begins_a_new_era(private_redis: PrivateRedis, private: RedisHotStore) -> None:
+    era = private.era()
+    private_redis.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    private_redis.ask("CONFIG", "SET", "maxmemory", "2mb")
+    for n in range(20):
+        private_redis.ask("SET", f"filler {n}", "x" * 200_000)
+    private_redis.ask("CONFIG", "SET", "maxmemory", "0")
+    private.mark_whole("bars.v1:0", era)
+
+    assert not private.is_whole("bars.v1:0")
+
+
 def test_no_password_stands_in_an_error(private_redis: PrivateRedis) -> None:
     private_redis.ask("CONFIG", "SET", "requirepass", "right")
     url = private_redis.url.replace("//", "//:s3cret@")

@@ -15,7 +15,8 @@ ALLOWED = {
     "app/": ("app", "schemas"),
     "agents/": ("app", "schemas"),
     "connectors/": (
-        "connectors", "app.domain", "app.errors", "app.topics", "app.partitions", "schemas",
+        "connectors", "app.breaker", "app.domain", "app.errors", "app.topics", "app.partitions",
+        "schemas",
     ),
     "infra/": ("infra",),
 }  # fmt: skip
