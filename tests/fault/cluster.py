@@ -116,9 +116,9 @@ class Broker:
         """Return whether its process is there."""
         return self._process is not None and self._process.poll() is None
 
-    def tail(self) -> str:
+    def tail(self, limit: int = LOG_SHOWN) -> str:
         """Return the end of its log."""
-        return self._log.read_text(errors="replace")[-LOG_SHOWN:]
+        return self._log.read_text(errors="replace")[-limit:]
 
     def _end(self, number: signal.Signals, within_s: float) -> None:
         if self._process is None:

@@ -6,16 +6,19 @@ fixtures, and at the latest with this process.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.local.home import HOST
 from tests.conftest import Stack
 from tests.fault import line as lines
-from tests.fault.cluster import Cluster
+from tests.fault.cluster import Cluster, free_port
+from tests.fault.disk import Disk, mounted
 from tests.fault.line import Line
-from tests.fault.toxiproxy import Toxiproxy
+from tests.fault.toxiproxy import Proxy, Toxiproxy
 from tests.fault.trial import Trial
 from tests.live.world import World
 
@@ -24,6 +27,8 @@ SEED = "TAPELINE_FAULT_SEED"
 
 MakeTrial = Callable[..., Trial]
 MakeCluster = Callable[..., Cluster]
+MakeDisk = Callable[[int], Disk]
+MakeProxied = Callable[[], tuple[Trial, Proxy]]
 
 _PASSED = pytest.StashKey[bool]()
 _logs: list[Callable[[], list[tuple[str, str]]]] = []
@@ -125,3 +130,32 @@ def toxiproxy(tmp_path: Path) -> Iterator[Toxiproxy]:
     """Return a running Toxiproxy."""
     with Toxiproxy(tmp_path / "toxiproxy") as server:
         yield server
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
+    """Return a function that mounts a disk of so many megabytes; ask for it before servers."""
+    with ExitStack() as disks:
+        yield lambda size_mb: disks.enter_context(mounted(tmp_path / f"disk-{size_mb}", size_mb))
+
+
+@pytest.fixture
+def make_proxied(
+    toxiproxy: Toxiproxy, make_cluster: MakeCluster, make_trial: MakeTrial
+) -> MakeProxied:
+    """Return a function that starts all workers, a kept compute behind a proxy of its own."""
+
+    def make() -> tuple[Trial, Proxy]:
+        port = free_port()
+        cluster = make_cluster(proxied_by=port)
+        upstream = cluster.brokers[0].proxied_port
+        assert upstream
+        proxy = toxiproxy.proxy(upstream, port)
+        trial = make_trial(cluster)
+        proxied = {"KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}"}
+        compute = trial.world.start("compute", is_kept=True, **proxied)
+        trial.world.started("hot", "warm")
+        compute.wait_ready()
+        return trial, proxy
+
+    return make

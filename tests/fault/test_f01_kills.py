@@ -6,7 +6,7 @@ from tests.fault.conftest import MakeTrial
 from tests.fault.trial import RATE, Trial
 
 KILLS = 2
-BETWEEN_S = (1.0, 3.0)
+BETWEEN_S = (0.3, 1.5)
 """Flow before each kill, at random."""
 
 

@@ -1,0 +1,251 @@
+"""A Redis and a Postgres of a test's own, to be stopped, killed, paused, starved and filled up."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import redis as client
+from prometheus_client.parser import text_string_to_metric_families
+
+from connectors.migrations import migrate
+from infra.local import postgres, process, redis
+from infra.local.home import HOST, Home
+from infra.local.process import Service
+from tests.fault.cluster import free_port
+from tests.live.world import Worker, World, wait_until
+
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+STAGES_OF_HOT = 3
+"""Topics that the hot store keeps the newest of."""
+REBUILT_WITHIN_S = 30.0
+
+
+class OwnServer:
+    """A server in a temporary folder, on a free port; a context that takes all of it away.
+
+    Args:
+        name: Names the folder and the port.
+        ram_mb: Size of a tmpfs that holds its data; 0 puts it on the disk.
+    """
+
+    def __init__(self, name: str, ram_mb: int = 0) -> None:
+        # Not in pytest's folder: Postgres, which is no root, must reach it.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"tapeline-{name}-"))
+        self.folder.chmod(0o711)
+        self.home = Home(self.folder, {name: free_port()})
+        self.data = self.home.data / name
+        self._ram_mb = ram_mb
+        for folder in (self.home.run, self.home.logs, self.data):
+            folder.mkdir(parents=True, exist_ok=True)
+        if ram_mb:
+            options = f"size={ram_mb}m,mode=755"
+            _run("mount", "-t", "tmpfs", "-o", options, "tapeline", str(self.data))
+
+    def service(self) -> Service:
+        """Return how it is started."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        service = self.service()
+        process.start(replace(service, argv=[*DIES_WITH_US, *service.argv]))
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait until it has."""
+        process.stop(self.service())
+
+    def kill(self) -> None:
+        """End it as a crash would: Redis by SIGKILL, Postgres as ``pg_ctl stop -m immediate``."""
+        process.stop(self.service(), hard=True)
+
+    def is_running(self) -> bool:
+        """Return whether its process is there."""
+        return process.find(self.service().pidfile) is not None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop it and what it started, as a machine that hangs; go on afterwards."""
+        pid = process.find(self.service().pidfile)
+        assert pid is not None, "it must run to be paused"
+        group = os.getpgid(pid)
+        os.killpg(group, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(group, signal.SIGCONT)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Fill its tmpfs to the last byte; give the space back afterwards."""
+        assert self._ram_mb, "only a disk of its own may be filled"
+        ballast = self.data / "ballast"
+        with ballast.open("wb") as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
+        try:
+            yield
+        finally:
+            ballast.unlink()
+
+    def log(self) -> str:
+        """Return the end of its log."""
+        log = self.service().log
+        return log.read_text(errors="replace")[-4000:] if log.exists() else ""
+
+    def close(self) -> None:
+        """End it, and take its folder away."""
+        self.kill()
+        if self._ram_mb:
+            _run("umount", "--lazy", str(self.data))
+        shutil.rmtree(self.folder)
+
+
+class OwnRedis(OwnServer):
+    """A Redis; a restart of it is empty."""
+
+    def __init__(self) -> None:
+        super().__init__("redis")
+        self.url = f"redis://{HOST}:{self.home.port('redis')}/0"
+        redis.prepare(self.home)
+        self.start()
+
+    def service(self) -> Service:
+        return redis.service(self.home)
+
+    def ask(self, *words: str | int) -> Any:
+        """Return its answer to a command."""
+        with client.Redis.from_url(self.url, decode_responses=True) as connection:
+            return connection.execute_command(*words)
+
+    def members(self, pattern: str) -> dict[str, list[str]]:
+        """Return the members of every sorted set whose key fits, by key."""
+        with client.Redis.from_url(self.url, decode_responses=True) as connection:
+            keys = sorted(connection.scan_iter(pattern, count=1000))
+            return {key: connection.zrange(key, 0, -1) for key in keys}
+
+    def is_rebuilt(self, world: World) -> bool:
+        """Return whether the worker says that this life of the server holds everything."""
+        with client.Redis.from_url(self.url, decode_responses=True) as connection:
+            era = (
+                f"{connection.info('server')['run_id']}:{connection.info('stats')['evicted_keys']}"
+            )
+            keys = list(connection.scan_iter(f"{world.prefix}tl:whole:*", count=1000))
+            marks = connection.mget(keys) if keys else []
+        return marks.count(era) == STAGES_OF_HOT * world.outside.partitions
+
+    def wait_rebuilt(self, world: World) -> float:
+        """Wait for it; return how long it took."""
+        return wait_until(lambda: self.is_rebuilt(world), REBUILT_WITHIN_S, "Redis is rebuilt")
+
+
+class OwnPostgres(OwnServer):
+    """A Postgres with a database that was migrated."""
+
+    def __init__(self, ram_mb: int = 0) -> None:
+        super().__init__("postgres", ram_mb)
+        self.url = f"postgresql://{postgres.DATABASE}@{HOST}:{self.home.port('postgres')}/tapeline"
+        postgres.prepare(self.home)
+        self.start()
+        postgres.complete(self.home)
+        migrate(self.url)
+
+    def service(self) -> Service:
+        return postgres.service(self.home)
+
+    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """Return a connection in autocommit."""
+        return psycopg.connect(self.url, autocommit=True)
+
+    def ask(self, query: str, *arguments: object) -> Any:
+        """Return the first value of the first row, None when there is none."""
+        with self.connect() as connection:
+            cursor = connection.execute(query.encode(), arguments or None)
+            found = cursor.fetchone() if cursor.description else None
+        return found[0] if found else None
+
+    def backends(self, *, but: int = 0) -> list[int]:
+        """Return the pids of the workers' connections."""
+        with self.connect() as connection:
+            rows = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'tapeline' AND pid <> %s",
+                (but,),
+            ).fetchall()
+        return [pid for (pid,) in rows]
+
+
+@contextmanager
+def own_redis(world: World) -> Iterator[OwnRedis]:
+    """Give a world an empty Redis of its own, before its workers start."""
+    with closing(OwnRedis()) as server:
+        world.move(redis_url=server.url, postgres_url=world.outside.postgres_url)
+        yield server
+
+
+@contextmanager
+def own_postgres(world: World, ram_mb: int = 0) -> Iterator[OwnPostgres]:
+    """Give a world a Postgres of its own, before its workers start."""
+    with closing(OwnPostgres(ram_mb)) as server:
+        world.move(redis_url=world.outside.redis_url, postgres_url=server.url)
+        yield server
+
+
+class Watched:
+    """A worker whose metrics are read.
+
+    Args:
+        world: Where it runs.
+        role: What it does.
+        settings: More environment of its own.
+    """
+
+    def __init__(self, world: World, role: str, **settings: str) -> None:
+        port = free_port()
+        self.worker: Worker = world.start(role, METRICS_PORT=str(port), **settings)
+        self._url = f"http://{HOST}:{port}/metrics"
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's samples that have these labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(httpx.get(self._url, timeout=5.0).text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def resident_mb(self) -> float:
+        """Return how much memory it holds."""
+        status = Path(f"/proc/{self.worker.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
+
+    def is_the_same(self) -> bool:
+        """Return whether the process that was started still runs."""
+        return self.worker.process.poll() is None
+
+
+def largest_lags(world: World, seconds: float, *read: tuple[str, str]) -> dict[str, int]:
+    """Watch (role, topic) for so long; return the largest lag of each."""
+    found = {f"{role} {topic}": 0 for role, topic in read}
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for role, topic in read:
+            name = f"{role} {topic}"
+            found[name] = max(found[name], world.outside.lag(f"tapeline-{role}", topic))
+        time.sleep(0.2)
+    return found
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"

@@ -1,0 +1,72 @@
+"""F3: a worker that stands still beyond its session, and then goes on as if nothing had been."""
+
+import os
+import signal
+
+import pytest
+
+from tests.fault.conftest import MakeTrial
+from tests.fault.trial import Trial
+from tests.live.world import READS, Worker, wait_until
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+
+RATE = 8_000
+PAUSES = 2
+TAKEN_OVER_WITHIN_S = 45.0
+DECIDED_WITHIN_S = 20.0
+
+
+@pytest.mark.parametrize("role", ["compute", "hot", "warm"])
+def test_what_a_zombie_does_changes_nothing(make_trial: MakeTrial, role: str) -> None:
+    """Neither what others have written meanwhile, nor what they find when they start again."""
+    trial = make_trial()
+    others = [r for r in READS if r != role]
+    workers = trial.world.started(*others, role, role)[len(others) :]
+    pairs = trial.ticks(RATE * 60)
+    with trial.flow(pairs, RATE) as flow:
+        for turn in range(PAUSES):
+            flow.wait(flow.sent + int(RATE * trial.dice.uniform(0.5, 2.0)))
+            zombie = workers[turn % 2]
+            os.killpg(zombie.process.pid, signal.SIGSTOP)
+            try:
+                _wait_taken_over(trial, role)
+            finally:
+                os.killpg(zombie.process.pid, signal.SIGCONT)
+            workers[turn % 2] = _after(zombie, trial)
+        flow.wait(flow.sent + RATE)
+        flow.stop()
+    trial.judge()
+
+    for worker in workers:
+        worker.kill()
+    trial.world.started(role, role)
+    with trial.flow(trial.ticks(RATE)):
+        pass
+    trial.line.note(role=role, pauses=PAUSES)
+    trial.judge(replay=True)
+
+
+def _wait_taken_over(trial: Trial, role: str) -> None:
+    """Wait until the group has committed more of every partition than there is now."""
+    outside = trial.world.outside
+    ends = {topic: outside.ends(topic) for topic in READS[role]}
+
+    def is_beyond() -> bool:
+        return all(
+            outside.committed(f"tapeline-{role}", topic)[p] >= end
+            for topic, at in ends.items()
+            for p, end in at.items()
+        )
+
+    wait_until(is_beyond, TAKEN_OVER_WITHIN_S, "another has taken over")
+
+
+def _after(zombie: Worker, trial: Trial) -> Worker:
+    """Return who works in its place: it ends itself, or takes part in the group again."""
+    try:
+        zombie.process.wait(DECIDED_WITHIN_S)
+    except TimeoutError:
+        return zombie
+    (worker,) = trial.world.started(zombie.role)
+    return worker
