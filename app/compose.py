@@ -94,7 +94,11 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     """
     metrics = Metrics(role)
     metrics.serve(settings.metrics_port)
-    registry = open_registry(settings.schema_registry_url)
+    registry = open_registry(
+        settings.schema_registry_url,
+        settings.home / "state" / "schemas.json",
+        lambda state: metrics.breaker("registry", state.value),
+    )
     client = settings.kafka_client_config()
     app = faust_app(role, settings)
     publisher = Publisher(client)

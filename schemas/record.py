@@ -13,7 +13,15 @@ from fastavro.read import SchemaResolutionError
 
 from schemas import grammar, values
 from schemas.layout import fields_of
-from schemas.registry import Registry, Schema, UnknownId, canonical, current, full_name
+from schemas.registry import (
+    Registry,
+    Schema,
+    UnansweredId,
+    UnknownId,
+    canonical,
+    current,
+    full_name,
+)
 from schemas.wire import Undecodable, Unencodable, prefix, unframe
 
 
@@ -118,12 +126,14 @@ class RecordCodec:
         """Return the schema of an id, if it is a version of this record's.
 
         Raises:
-            Undecodable: unknown_schema.
+            Undecodable: unknown_schema, or registry_unavailable.
         """
         if schema_id == self.schema_id:
             return self._schema
         try:
             schema = self._registry.writer(schema_id)
+        except UnansweredId as error:
+            raise Undecodable("registry_unavailable", str(error)) from error
         except UnknownId as error:
             raise Undecodable("unknown_schema", str(error)) from error
         wanted = full_name(self._schema)

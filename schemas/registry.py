@@ -20,6 +20,10 @@ class UnknownId(LookupError):
     """No schema of that id is registered."""
 
 
+class UnansweredId(UnknownId):
+    """The registry does not answer; whether it has the id is not known."""
+
+
 class Registry(Protocol):
     """Ids and schemas of the records on the wire."""
 
@@ -31,6 +35,7 @@ class Registry(Protocol):
 
         Raises:
             UnknownId: The registry answered that it has none.
+            UnansweredId: It did not answer for as long as a record may wait.
         """
 
 

@@ -17,6 +17,7 @@ REASONS = frozenset(
         "too_large",  # more than `MAX_BYTES`
         "wrong_magic",  # does not begin with byte 0
         "unknown_schema",  # the id is not registered, or is another record's
+        "registry_unavailable",  # nobody could say whether the id is registered: try it again later
         "truncated",  # ends within the frame or a field
         "trailing_bytes",  # goes on behind the last field
         "not_avro",  # a union branch, length, boolean, text or number no writer makes
