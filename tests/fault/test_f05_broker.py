@@ -32,14 +32,12 @@ def restarted(make_cluster: MakeCluster, make_trial: MakeTrial, *, rounds: int, 
     trial = make_trial(cluster)
     for worker in [trial.world.start(role, is_kept=True) for role in WORKERS]:
         worker.wait_ready()
-    pairs = trial.ticks(rate * (20 + 35 * rounds))
-    with trial.flow(pairs, rate) as flow:
+    with trial.flow(rate=rate) as flow:
         for way in WAYS * rounds:
-            flow.wait(flow.sent + int(rate * trial.dice.uniform(0.5, 2.0)))
+            flow.wait_s(trial.dice.uniform(0.5, 2.0))
             getattr(broker, way)()
-            flow.wait(flow.sent + int(rate * trial.dice.uniform(0.2, 1.0)))
+            flow.wait_s(trial.dice.uniform(0.2, 1.0))
             broker.start()
-        flow.wait(flow.sent + rate)
-        flow.stop()
+        flow.wait_s(1)
     trial.line.note(restarts=rounds * len(WAYS), ticks=flow.sent)
     trial.judge(replay=rounds > 1)

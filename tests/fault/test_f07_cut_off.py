@@ -17,16 +17,14 @@ def test_a_worker_that_was_cut_off_catches_up(make_proxied: MakeProxied, seconds
     """It may end and be started again meanwhile; what it has not done is done afterwards."""
     trial, proxy = make_proxied()
     outside = trial.world.outside
-    pairs = trial.ticks(RATE * (seconds + 30))
-    with trial.flow(pairs, RATE) as flow:
-        flow.wait(3 * RATE)
+    with trial.flow(rate=RATE) as flow:
+        flow.wait_s(3)
         proxy.cut()
         time.sleep(1)  # what was on its way
         before = outside.committed("tapeline-compute", READS["compute"][0])
         time.sleep(seconds - 1)
         assert outside.committed("tapeline-compute", READS["compute"][0]) == before, "not cut off"
         proxy.heal()
-        flow.wait(flow.sent + 2 * RATE)
-        flow.stop()
+        flow.wait_s(2)
     trial.line.note(cut_s=seconds, ticks=flow.sent)
     trial.judge(replay=seconds > 5)

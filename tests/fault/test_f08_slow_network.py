@@ -30,8 +30,8 @@ def test_connections_that_are_reset_cost_time_only(make_proxied: MakeProxied) ->
 def suffered(make_proxied: MakeProxied, harm: Callable[[Proxy], None] | None) -> None:
     """Let ticks flow through it for some seconds; then judge."""
     trial, proxy = make_proxied()
-    with trial.flow(trial.ticks(int(RATE * (SECONDS + 30))), RATE) as flow:
-        flow.wait(2 * RATE)
+    with trial.flow(rate=RATE) as flow:
+        flow.wait_s(2)
         until = time.monotonic() + SECONDS
         if harm is not None:
             harm(proxy)
@@ -42,7 +42,6 @@ def suffered(make_proxied: MakeProxied, harm: Callable[[Proxy], None] | None) ->
             proxy.heal()
             time.sleep(RESET_EVERY_S * 2 / 3)
         proxy.heal()
-        flow.wait(flow.sent + RATE)
-        flow.stop()
+        flow.wait_s(1)
     trial.line.note(ticks=flow.sent)
     trial.judge(replay=True)

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -16,6 +16,7 @@ from tests.poison import MEGABYTE, corpus
 
 RATE = 20_000
 SYMBOLS = [f"{base}/USD" for base in ("BTC", "ETH", "SOL", "DOGE", "ADA", "LTC", "XRP", "DOT")]
+CHUNK = 20_000
 WORKERS = ("compute", "hot", "warm")
 
 
@@ -24,15 +25,17 @@ class Flow:
 
     Args:
         feed: Where they go.
-        pairs: The ticks; when all are sent, the flow ends.
+        chunks: The ticks; when all are sent, the flow ends.
         rate: So many a second.
 
     Attributes:
         sent: How many were handed to the producer so far.
+        pairs: What they were, once the flow is closed.
     """
 
-    def __init__(self, feed: Feed, pairs: Sequence[Pair], rate: float) -> None:
-        self._feed, self._pairs, self._rate = feed, pairs, rate
+    def __init__(self, feed: Feed, chunks: Iterable[Sequence[Pair]], rate: float) -> None:
+        self._feed, self._chunks, self._rate = feed, chunks, rate
+        self.pairs: list[Pair] = []
         self._stopped = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="flow", daemon=True)
@@ -44,21 +47,27 @@ class Flow:
 
     def wait(self, count: int) -> None:
         """Wait until so many were sent."""
-        assert count <= len(self._pairs)
         while self.sent < count:
-            assert self._thread.is_alive() or self.sent >= count, f"the flow ended: {self._error}"
+            assert self._thread.is_alive() or self.sent >= count, (
+                f"the flow ended at {self.sent}, before {count}: {self._error}"
+            )
             time.sleep(0.005)
 
-    def is_flowing(self) -> bool:
-        """Return whether there is more to come."""
-        return self._thread.is_alive()
+    def wait_s(self, seconds: float) -> None:
+        """Wait until so many seconds' worth of ticks more were sent."""
+        self.wait(self.sent + int(self._rate * seconds))
 
     def _run(self) -> None:
         try:
-            for sent in self._feed.send_at(self._rate, self._pairs):
-                self.sent = sent
+            for chunk in self._chunks:
+                before = sent = len(self.pairs)
+                for count in self._feed.send_at(self._rate, chunk):
+                    sent = self.sent = before + count
+                    if self._stopped.is_set():
+                        break
+                self.pairs += chunk[: sent - before]
                 if self._stopped.is_set():
-                    break
+                    return
         except Exception as error:  # noqa: BLE001 - raised where the flow is closed
             self._error = error
 
@@ -106,11 +115,23 @@ class Trial:
         return mixed(seed, ticks, kinds, poisoned)
 
     @contextmanager
-    def flow(self, pairs: Sequence[Pair], rate: float = RATE) -> Iterator[Flow]:
-        """Let ticks flow; at the end all are sent, unless stopped, and acknowledged."""
-        with self.world.feed() as feed, Flow(feed, pairs, rate) as flow:
+    def flow(self, pairs: Sequence[Pair] | None = None, rate: float = RATE) -> Iterator[Flow]:
+        """Let ticks flow until the context is left; at the end all are acknowledged.
+
+        Args:
+            pairs: Send these, all of them, and no more.
+            rate: So many a second.
+        """
+        chunks = self._endless() if pairs is None else [pairs]
+        with self.world.feed() as feed, Flow(feed, chunks, rate) as flow:
             yield flow
-        self._acknowledged.update(pairs[: flow.sent])
+            if pairs is None:
+                flow.stop()
+        self._acknowledged.update(flow.pairs)
+
+    def _endless(self) -> Iterator[list[Pair]]:
+        while True:
+            yield self.ticks(CHUNK)
 
     def judge(self, *, within_s: float = 30.0, replay: bool = False) -> None:
         """Settle (I5), then judge all that was ever sent into the world.
