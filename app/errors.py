@@ -12,6 +12,7 @@
     ├── DeliveryFailed        Kafka refused what we produced → exit without acking
     └── StoreError
         ├── StoreUnavailable  the store cannot answer now    → wait, retry
+        │   └── LoginRefused  password, certificate, database → a wrong configuration at the start
         └── StoreRejected     the store refuses these rows   → dead letters
 
 A bad tick is no error on the way in: normalization returns it as a rejection, because feeds
@@ -65,6 +66,10 @@ class StoreError(TapelineError):
 
 class StoreUnavailable(StoreError):
     """The store did not answer; the same call may succeed later."""
+
+
+class LoginRefused(StoreUnavailable):
+    """The store answers, and does not let us in."""
 
 
 class StoreRejected(StoreError):

@@ -19,9 +19,10 @@ from types import FrameType
 import structlog
 from faust import Worker
 
+from app import preflight
 from app import settings as configuration
 from app.compose import READS, ROLES, Role, worker
-from app.errors import ConfigError
+from app.errors import BrokerUnavailable, ConfigError
 from app.logs import configure
 from app.settings import Settings
 from app.warm_up import warm_up
@@ -49,6 +50,7 @@ def run(role: Role) -> None:
     for folder in (mark.parent, settings.home / "state"):
         folder.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
+    preflight.require((role,), settings)
     _require_topics(role, settings)
     warm_up()
     app = worker(role, settings, on_ready=partial(_mark, mark))
@@ -158,11 +160,14 @@ def main() -> None:
         if sys.argv[1] == "all":
             settings = configuration.load()
             configure(settings.log_level)
+            preflight.require(ROLES, settings)
             sys.exit(Supervisor(settings.home, settings.metrics_port).run())
         run(next(role for role in ROLES if role == sys.argv[1]))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(EXIT_CONFIG)
+    except BrokerUnavailable as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Connections to Postgres, and what its errors mean to us."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,12 +10,18 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.errors import StoreError, StoreRejected, StoreUnavailable
+from app.errors import LoginRefused, StoreError, StoreRejected, StoreUnavailable
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _REJECTING = ("22", "23", "54")
 """Classes of SQLSTATE that speak of the rows: bad data, broken constraint, over a size limit."""
+
+
+_LOGIN = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|certificate"
+    r"|(role|database) \".*\" does not exist|permission denied for database|SSL"
+)
 
 
 class Connections:
@@ -108,7 +115,10 @@ class Connections:
         text = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         code = f" ({error.sqlstate})" if error.sqlstate else ""
         message = f"Postgres at {self._where}: {what}{text}{code}"
-        return (StoreRejected if is_rejection(error) else StoreUnavailable)(message)
+        if is_rejection(error):
+            return StoreRejected(message)
+        # For a connection that was never made the driver has no code, only the server's words.
+        return (LoginRefused if _LOGIN.search(text) else StoreUnavailable)(message)
 
     def _take(self) -> Connection:
         try:

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from app.errors import StoreError, StoreRejected, StoreUnavailable
+from app.errors import LoginRefused, StoreError, StoreRejected, StoreUnavailable
+
+_LOGIN = (AuthenticationError, NoPermissionError)
+_LOGIN_CODES = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 
 @contextmanager
@@ -29,5 +32,7 @@ def translated(error: RedisError, where: str = "") -> StoreError:
     is_final = isinstance(error, redis.DataError) or (
         type(error) is ResponseError and (code == "WRONGTYPE" or not code.isupper())
     )
-    message = f"{where}{error}" if str(error) else f"{where}{type(error).__name__}"
-    return (StoreRejected if is_final else StoreUnavailable)(f"Redis: {message}")
+    message = f"Redis: {where}{str(error) or type(error).__name__}"
+    if isinstance(error, _LOGIN) or code in _LOGIN_CODES or "certificate" in message:
+        return LoginRefused(message)
+    return (StoreRejected if is_final else StoreUnavailable)(message)

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = ("schemas", "app", "agents", "connectors", "infra", "tests")
-COMPOSITION_ROOT = ("app/compose.py", "app/worker.py", "app/cli/")
+COMPOSITION_ROOT = ("app/compose.py", "app/worker.py", "app/preflight.py", "app/cli/")
 
 ALLOWED = {
     "schemas/": ("schemas",),
