@@ -3,11 +3,10 @@
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from infra.local import postgres, process, redis
 from infra.local.home import HOST, Home
 from infra.local.process import Service
 from tests.fault.cluster import free_port
+from tests.fault.disk import mounted
 from tests.live.world import Worker, World, wait_until
 
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
@@ -35,21 +35,22 @@ class OwnServer:
 
     Args:
         name: Names the folder and the port.
-        ram_mb: Size of a tmpfs that holds its data; 0 puts it on the disk.
+        disk_mb: Size of a small disk that holds its data; 0 puts it on the machine's.
+
+    Attributes:
+        disk: The small one, to be filled up.
     """
 
-    def __init__(self, name: str, ram_mb: int = 0) -> None:
+    def __init__(self, name: str, disk_mb: int = 0) -> None:
         # Not in pytest's folder: Postgres, which is no root, must reach it.
         self.folder = Path(tempfile.mkdtemp(prefix=f"tapeline-{name}-"))
         self.folder.chmod(0o711)
         self.home = Home(self.folder, {name: free_port()})
         self.data = self.home.data / name
-        self._ram_mb = ram_mb
-        for folder in (self.home.run, self.home.logs, self.data):
-            folder.mkdir(parents=True, exist_ok=True)
-        if ram_mb:
-            options = f"size={ram_mb}m,mode=755"
-            _run("mount", "-t", "tmpfs", "-o", options, "tapeline", str(self.data))
+        for folder in (self.home.run, self.home.logs, self.home.data):
+            folder.mkdir(parents=True)
+        self._disks = ExitStack()
+        self.disk = self._disks.enter_context(mounted(self.data, disk_mb)) if disk_mb else None
 
     def service(self) -> Service:
         """Return how it is started."""
@@ -84,20 +85,6 @@ class OwnServer:
         finally:
             os.killpg(group, signal.SIGCONT)
 
-    @contextmanager
-    def full(self) -> Iterator[None]:
-        """Fill its tmpfs to the last byte; give the space back afterwards."""
-        assert self._ram_mb, "only a disk of its own may be filled"
-        ballast = self.data / "ballast"
-        with ballast.open("wb") as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
-        try:
-            yield
-        finally:
-            ballast.unlink()
-
     def log(self) -> str:
         """Return the end of its log."""
         log = self.service().log
@@ -106,8 +93,7 @@ class OwnServer:
     def close(self) -> None:
         """End it, and take its folder away."""
         self.kill()
-        if self._ram_mb:
-            _run("umount", "--lazy", str(self.data))
+        self._disks.close()
         shutil.rmtree(self.folder)
 
 
@@ -127,6 +113,11 @@ class OwnRedis(OwnServer):
         """Return its answer to a command."""
         with client.Redis.from_url(self.url, decode_responses=True) as connection:
             return connection.execute_command(*words)
+
+    def stat(self, name: str) -> Any:
+        """Return a figure of its statistics."""
+        with client.Redis.from_url(self.url, decode_responses=True) as connection:
+            return connection.info("stats")[name]
 
     def members(self, pattern: str) -> dict[str, list[str]]:
         """Return the members of every sorted set whose key fits, by key."""
@@ -152,8 +143,8 @@ class OwnRedis(OwnServer):
 class OwnPostgres(OwnServer):
     """A Postgres with a database that was migrated."""
 
-    def __init__(self, ram_mb: int = 0) -> None:
-        super().__init__("postgres", ram_mb)
+    def __init__(self, disk_mb: int = 0) -> None:
+        super().__init__("postgres", disk_mb)
         self.url = f"postgresql://{postgres.DATABASE}@{HOST}:{self.home.port('postgres')}/tapeline"
         postgres.prepare(self.home)
         self.start()
@@ -174,14 +165,23 @@ class OwnPostgres(OwnServer):
             found = cursor.fetchone() if cursor.description else None
         return found[0] if found else None
 
-    def backends(self, *, but: int = 0) -> list[int]:
-        """Return the pids of the workers' connections."""
-        with self.connect() as connection:
-            rows = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE application_name = 'tapeline' AND pid <> %s",
-                (but,),
-            ).fetchall()
-        return [pid for (pid,) in rows]
+    def end_backends(self) -> int:
+        """End the workers' connections, as `pg_terminate_backend` does; return how many."""
+        return int(
+            self.ask(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE application_name = 'tapeline'"
+            )
+        )
+
+    def waiting(self) -> int:
+        """Return how many of the workers' transactions wait for a lock."""
+        return int(
+            self.ask(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tapeline'"
+                " AND wait_event_type = 'Lock' AND xact_start IS NOT NULL"
+            )
+        )
 
 
 @contextmanager
@@ -193,9 +193,9 @@ def own_redis(world: World) -> Iterator[OwnRedis]:
 
 
 @contextmanager
-def own_postgres(world: World, ram_mb: int = 0) -> Iterator[OwnPostgres]:
+def own_postgres(world: World, disk_mb: int = 0) -> Iterator[OwnPostgres]:
     """Give a world a Postgres of its own, before its workers start."""
-    with closing(OwnPostgres(ram_mb)) as server:
+    with closing(OwnPostgres(disk_mb)) as server:
         world.move(redis_url=world.outside.redis_url, postgres_url=server.url)
         yield server
 
@@ -244,8 +244,3 @@ def largest_lags(world: World, seconds: float, *read: tuple[str, str]) -> dict[s
             found[name] = max(found[name], world.outside.lag(f"tapeline-{role}", topic))
         time.sleep(0.2)
     return found
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"

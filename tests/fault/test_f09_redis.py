@@ -1,7 +1,7 @@
 """F9: Redis away and back empty, wiped, out of memory, and slow, while ticks flow."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -12,9 +12,8 @@ from tests.fault.trial import RATE, Trial
 BEFORE_S, AFTER_S = 2.0, 2.0
 SHORT_S, LONG_S = 8.0, 30.0
 HOT_TICKS = 200
-DEEPEST = 256 * HOT_TICKS
-"""Records of one partition that may be read again for ticks."""
-LAG_ALLOWED = 3 * RATE
+LAG_ALLOWED = 4 * RATE
+"""Half of what comes during the shortest fault: one that waits for Redis lags by all of it."""
 OTHERS = (
     ("compute", "ticks.raw.v1"), ("compute", "ticks.v1"),
     ("warm", "ticks.v1"), ("warm", "bars.v1"),
@@ -23,7 +22,7 @@ TRIES_A_SECOND = 2.0
 """What the breaker lets through, at most, once it is open."""
 GROWTH_ALLOWED_MB = 100
 
-Harm = Callable[[OwnRedis], Iterator[None]]
+Harm = Callable[[OwnRedis], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -57,19 +56,18 @@ def evicting(server: OwnRedis) -> Iterator[None]:
     server.ask("CONFIG", "SET", "maxmemory", "5mb")
     yield
     server.ask("CONFIG", "SET", "maxmemory", "0")
-    assert server.ask("INFO", "stats")["evicted_keys"], "nothing was evicted: the test is too small"
+    assert server.stat("evicted_keys"), "nothing was evicted: the test is too small"
 
 
 @contextmanager
 def hanging(server: OwnRedis) -> Iterator[None]:
     """It takes connections and commands, and answers nothing."""
-    server.ask("CONFIG", "SET", "maxmemory", "0")
     with server.paused():
         yield
 
 
 @pytest.mark.live
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_nothing_waits_for_a_redis_that_is_away_and_comes_back_empty(make_trial: MakeTrial) -> None:
     harmed(make_trial(HOT_TICKS=str(HOT_TICKS)), away, SHORT_S, is_silent=True)
 
@@ -84,7 +82,7 @@ def test_a_redis_that_does_not_answer_for_long_delays_nobody(
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "harm", [wiped, out_of_memory, evicting], ids=["wiped", "out of memory", "evicting"]
 )
@@ -95,7 +93,7 @@ def test_a_redis_that_loses_or_refuses_what_it_is_given_is_whole_in_the_end(
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_redis_that_is_paused_by_command_is_waited_for(make_trial: MakeTrial) -> None:
     """CLIENT PAUSE: connections live on, and answers come late."""
 
