@@ -28,7 +28,7 @@ from app.domain.trades import ABSENT, Name, Trades
 from app.errors import ConfigError
 
 Record = dict[str, object]
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 class Late(NamedTuple):

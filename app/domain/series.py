@@ -67,7 +67,7 @@ class Series:
         self.appended_us = NEVER
         self._bars = Rollup(ladder)
         self._filler = Filler(self._bars, empties)
-        self._holes = Holes()
+        self._holes = Holes(self._bars)
         self._out: list[Emission] = []
 
     def fold(self, part: Bar) -> None:
@@ -133,7 +133,7 @@ class Series:
             False when the bar is beyond `revise_for` and was not changed.
         """
         self.advance(stream_us)
-        mended = self._mend(repairs)
+        mended = self._holes.mend(repairs)
         is_held = self.holds(part.open_us)
         if is_held:
             part.late = 1
@@ -149,12 +149,13 @@ class Series:
             self._rework(part.open_us, reason)
             revised = self.ladder.places(part.open_us)
             mended = [place for place in mended if place not in revised]
-        self._complete(mended, "gap_repair", part.last_offset)
+        self._complete(mended, "gap_repair", self.stream_us, part.last_offset)
         self.advance(stream_us)
         return is_held
 
     def kept(self, rung: int, open_us: int) -> Bar | None:
         """Return a bar as it stands, if it is kept."""
+        self._bars.spread()
         is_there = self._bars.shelves[rung].has(open_us)
         return self._bars.current(rung, open_us) if is_there else None
 
@@ -202,7 +203,9 @@ class Series:
     def gap_opened(
         self, from_us: int, to_us: int, *, stream_us: int = NEVER, offset: int = NO_OFFSET
     ) -> None:
-        """Mark the bars incomplete in which trades are missing; final ones are revised.
+        """Take note that trades are missing.
+
+        Open bars are incomplete at once, final ones from when the hole counts: they are revised.
 
         Args:
             from_us: Event time of the trade before the hole.
@@ -211,20 +214,20 @@ class Series:
             offset: Of that record, which makes a provisional bar newer.
         """
         self.advance(stream_us)
-        touched = self._bars.touched(from_us, to_us)
-        whole = [p for p in touched if not self._holes.touch(p.open_us, p.close_us)]
-        longest = self.ladder.rungs[-1]
-        self._holes.dig(
-            (from_us, to_us), self.stream_us - 2 * longest.timeframe.width_us - longest.keep_us
-        )
-        self._complete(whole, "gap", offset)
+        counts_from_us = max(self.ladder.base_due_us(to_us), self.stream_us)
+        told = self._holes.find((from_us, to_us), counts_from_us)
+        self._complete(told, "gap", self.stream_us, offset)
+        self._bars.due_us = min(self._bars.due_us, counts_from_us)
+        if counts_from_us <= self.stream_us:
+            self._settle()
 
     def gap_closed(
         self, from_us: int, to_us: int, *, stream_us: int = NEVER, offset: int = NO_OFFSET
     ) -> None:
         """Mark the bars complete that no hole touches any more; final ones are revised."""
         self.advance(stream_us)
-        self._complete(self._mend([(from_us, to_us)]), "gap_repair", offset)
+        mended = self._holes.mend([(from_us, to_us)])
+        self._complete(mended, "gap_repair", self.stream_us, offset)
 
     def emissions(self, *, base_only: bool = False) -> list[Emission]:
         """Return what changed since the last call.
@@ -253,27 +256,37 @@ class Series:
         """Return all that is not in the bars, as JSON takes it."""
         carried = [shelf.carried for shelf in self._bars.shelves]
         times = self.stream_us, self.first_us, self.appended_us
-        return (*times, list(self._holes.spans), self._filler.state(), carried)
+        return (*times, self._holes.state(), self._filler.state(), carried)
 
     def restore_state(self, state: Sequence[Any]) -> None:
         """Put back what `state` returned, be it through JSON."""
         self.stream_us, self.first_us, self.appended_us, holes, fronts, carried = state
-        self._holes = Holes([(low, high) for low, high in holes])
+        self._holes.restore(holes)
         self._filler.restore(fronts)
         for shelf, last in zip(self._bars.shelves, carried, strict=True):
             shelf.carried = None if last is None else (last[0], last[1])
-        self._bars.due_us = min(self._bars.due_us, self._filler.next_due_us())
+        dues = self._filler.next_due_us(), self._holes.next_due_us()
+        self._bars.due_us = min(self._bars.due_us, *dues)
 
     def _settle(self) -> None:
-        """Make final what is due, base first: a roll-up is made of finals."""
+        """Do what is due, in the order of time, however far that has moved on at once."""
+        while (counts_from_us := self._holes.next_due_us()) <= self.stream_us:
+            self._finish(counts_from_us - 1)
+            told = self._holes.count(counts_from_us)
+            self._complete(told, "gap", counts_from_us, NO_OFFSET)
+        self._finish(self.stream_us)
+        dues = self._bars.next_due_us(), self._filler.next_due_us(), self._holes.next_due_us()
+        self._bars.due_us = min(dues)
+
+    def _finish(self, stream_us: int) -> None:
+        """Make final what is due by a time, base first: a roll-up is made of finals."""
         self._bars.spread()
         for n in range(len(self.ladder.rungs)):
-            for open_us in self._bars.due(n, self.stream_us):
-                self._fill(n, open_us)
+            for open_us in self._bars.due(n, stream_us):
+                self._fill(n, stream_us, open_us)
                 self._final(n, self._filler.price(n, self._bars.current(n, open_us)))
                 self._follow(n, open_us)
-            self._fill(n, -NEVER)
-        self._bars.due_us = min(self._bars.next_due_us(), self._filler.next_due_us())
+            self._fill(n, stream_us, -NEVER)
 
     def _follow(self, n: int, open_us: int) -> None:
         """Look for empty intervals behind a bar; none come before the series began."""
@@ -282,8 +295,8 @@ class Series:
             self._filler.reach(n, close_us)
             self._bars.due_us = min(self._bars.due_us, self._filler.next_due_us())
 
-    def _fill(self, n: int, before_us: int) -> None:
-        for bar in self._filler.fill(n, self.stream_us, before_us):
+    def _fill(self, n: int, stream_us: int, before_us: int) -> None:
+        for bar in self._filler.fill(n, stream_us, before_us):
             self._final(n, bar)
 
     def _rework(self, open_us: int, reason: str) -> None:
@@ -309,17 +322,11 @@ class Series:
                 if place.rung > n:
                     self._bars.outdate(place)
 
-    def _mend(self, repairs: Iterable[Hole]) -> list[Place]:
-        """Take holes out; return the bars that none touches any more."""
-        mended = [hole for hole in repairs if self._holes.mend(hole)]
-        touched = sorted({place for hole in mended for place in self._bars.touched(*hole)})
-        return [p for p in touched if not self._holes.touch(p.open_us, p.close_us)]
-
-    def _complete(self, places: Iterable[Place], reason: str, offset: int) -> None:
-        """Emit bars whose completeness changed."""
+    def _complete(self, places: Iterable[Place], reason: str, stream_us: int, offset: int) -> None:
+        """Emit bars whose completeness changed at a stream time."""
         for n, open_us, close_us in places:
             bar = self._bars.current(n, open_us)
-            if bar.revision == 0 or close_us + self.ladder.revise_for_us >= self.stream_us:
+            if bar.revision == 0 or close_us + self.ladder.revise_for_us >= stream_us:
                 self._changed(n, bar, reason, offset)
 
     def _final(self, n: int, bar: Bar) -> None:
@@ -328,6 +335,6 @@ class Series:
 
     def _emit(self, n: int, bar: Bar) -> None:
         open_us, close_us = bar.open_us, self.ladder.rungs[n].close_of(bar.open_us)
-        is_complete = not self._holes.spans or not self._holes.touch(open_us, close_us)
+        is_complete = not self._holes.touch(open_us, close_us, is_open=bar.revision == 0)
         is_partial = open_us <= self.first_us
         self._out.append(Emission(n, bar.copy(), is_partial, close_us, is_complete))

@@ -123,6 +123,11 @@ class Ladder:
         """The rung that is built from ticks."""
         return self.rungs[0]
 
+    def base_due_us(self, at_us: int) -> int:
+        """Return when the base bar that holds a time becomes final, µs of stream time."""
+        width_us = self.base.timeframe.width_us
+        return at_us - at_us % width_us + width_us + self.base.grace_us
+
     def places(self, open_us: int) -> tuple[Place, ...]:
         """Return the base bar at `open_us` and every bar above that holds it, shortest first."""
         found = self._places.get(open_us)

@@ -363,12 +363,19 @@ def test_a_hole_repaired_late_is_a_revision_by_its_last_missing_trade(crash: boo
 
 @crashes
 def test_a_hole_found_late_revises_the_bars_that_were_final(crash: bool) -> None:
-    """3 is missing since 10:00:20, which only 10:02 tells; 10:00 was final by the clock."""
-    market = Market(CONTIGUOUS, crash).fold(numbered(1, "10:00:10"), numbered(2, "10:00:20"))
-    market.clock("10:01:40").fold(numbered(4, "10:02:00"))
+    """3 is missing since 10:00:20, which only 10:02 tells; 10:00 was final by the clock.
 
+    It may come on time until 10:02 is final, so until then it is no gap.
+    """
+    market = Market(CONTIGUOUS, crash).fold(numbered(1, "10:00:10"), numbered(2, "10:00:20"))
+    market.clock("10:01:40").fold(numbered(4, "10:02:00"), numbered(5, "10:03:29.999999"))
+    told = [("10:00", 1, "final", True)]
+    assert market.revisions("M1", "revision", "reason", "complete") == told
+    assert market.newest("H1", "complete") == {"10:00": (False,)}
+
+    market.fold(numbered(6, "10:03:30"))
     assert market.revisions("M1", "revision", "reason", "complete") == [
-        ("10:00", 1, "final", True), ("10:00", 2, "gap", False),
+        *told, ("10:00", 2, "gap", False), ("10:02", 1, "final", False),
     ]  # fmt: skip
 
 

@@ -84,8 +84,10 @@ def test_a_bar_is_complete_when_what_is_missing_belongs_to_the_next() -> None:
     assert finals(0, 4, 1, 2, 5, 3, 6) == [(100, 1, "final", True), (100, 1, "final", True)]
 
 
-def test_a_bar_to_which_what_is_missing_may_belong_is_not_complete_until_it_comes() -> None:
-    """Trade 2 lies between 1, of 10:00, and 3: that it is of 10:01 shows when it comes."""
-    assert finals(0, 4, 1, 3, 5, 2, 6) == [
-        (100, 1, "final", False), (100, 2, "gap_repair", True), (100, 1, "final", True),
+def test_what_is_missing_may_come_until_the_bar_of_the_trade_behind_it_is_final() -> None:
+    """Trade 2 lies between 1, of 10:00, and 3, of 10:01, which is final at 10:02:30."""
+    assert finals(0, 4, 1, 3, 5, 2, 6) == [(100, 1, "final", True), (100, 1, "final", True)]
+    assert finals(0, 4, 1, 3, 5, 6, 2) == [
+        (100, 1, "final", True), (100, 2, "gap", False),
+        (100, 1, "final", False), (100, 2, "gap_repair", True), (100, 3, "gap_repair", True),
     ]  # fmt: skip

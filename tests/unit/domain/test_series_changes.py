@@ -8,6 +8,7 @@ import pytest
 from app.domain.bars import Bar
 from app.domain.empties import Empties
 from app.domain.holes import HOLES_KEPT, Holes
+from app.domain.rollup import Rollup
 from app.domain.series import Series
 from tests.unit.domain.tape import MINUTE_US, Tape, part, rungs
 from tests.unit.domain.ticks import us
@@ -238,13 +239,17 @@ def test_bars_touched_by_an_open_gap_are_incomplete() -> None:
         ("10:00:59.999999", "10:00:59.999999", ["10:00"]),
         ("10:01:00", "10:01:00", ["10:01"]),
         ("10:02:00", "10:05:59", []),
-        ("09:00:00", "11:00:00", ["10:00", "10:01", "10:06"]),
+        ("09:00:00", "10:01:59", ["10:00", "10:01"]),
+        ("10:01:00", "11:00:00", ["10:06"]),
     ],
 )
 def test_a_gap_touches_the_bars_between_its_neighbours_and_theirs(
     low: str, high: str, touched: list[str]
 ) -> None:
-    """Both ends inclusive: there stand the trades around what is missing."""
+    """Both ends inclusive: there stand the trades around what is missing.
+
+    Of a hole that reaches beyond 10:06:00, stream time, only open bars know as yet.
+    """
     fed = tape()
     fed.series.gap_opened(us(low), us(high))
 
@@ -259,8 +264,36 @@ def test_a_bar_that_becomes_final_within_a_gap_is_incomplete() -> None:
     fed.trade("10:10:00")
 
     assert fed.told("complete", "revision", frame="M1") == [
-        ("M1", "10:05", True, 1), ("M1", "10:06", False, 1), ("M1", "10:07", False, 1),
-        ("M1", "10:08", True, 1), ("M1", "10:10", True, 0),
+        ("M1", "10:05", True, 1), ("M1", "10:06", True, 1), ("M1", "10:06", False, 2),
+        ("M1", "10:07", False, 1), ("M1", "10:08", True, 1), ("M1", "10:10", True, 0),
+    ]  # fmt: skip
+
+
+def test_an_open_bar_is_incomplete_as_soon_as_a_hole_is_found() -> None:
+    """And whole again when it is filled in time: no revision tells of it."""
+    hole = us("10:06:00"), us("10:06:10")
+    fed = tape()
+    fed.series.gap_opened(*hole, offset=40)
+    told = ("revision", "complete", "noted_offset")
+    assert fed.told(*told, frame="M1") == [("M1", "10:06", 0, False, 40)]
+    fed.series.gap_closed(*hole, offset=41)
+
+    assert fed.told(*told, frame="M1") == [("M1", "10:06", 0, True, 41)]
+    fed.trade("10:07:30")
+    assert fed.revisions("M1") == [("M1", "10:06", 1, "final", 6)]
+
+
+def test_a_hole_counts_when_the_bar_of_the_trade_behind_it_is_final() -> None:
+    """Not an instant before, however far time has moved at once: 10:01 is revised until 11:02."""
+    fed = tape()
+    fed.series.gap_opened(us("10:01:10"), us("10:06:00"))
+    fed.told()
+    fed.trade("10:07:29.999999")
+    assert fed.revisions() == []
+    fed.trade("12:00:00")
+
+    assert fed.told("revision", "reason", "complete", frame="M1")[:2] == [
+        ("M1", "10:01", 2, "gap", False), ("M1", "10:06", 1, "final", False),
     ]  # fmt: skip
 
 
@@ -371,6 +404,35 @@ def test_bars_due_before_a_gap_was_known_are_final_before_it() -> None:
     ]  # fmt: skip
 
 
+def test_a_hole_found_too_late_revises_only_what_may_still_be_revised() -> None:
+    """M1 until an hour after 10:01, H1 10:00 until 12:00."""
+    fed = tape()
+    fed.trade("11:30:00")
+    fed.told()
+    fed.series.gap_opened(us("10:00:10"), us("10:00:20"))
+
+    assert fed.told("revision", "complete") == [("H1", "10:00", 2, False)]
+
+
+def test_a_hole_that_does_not_count_yet_outlives_a_restart() -> None:
+    """Though no bar becomes final when it does."""
+    fed = tape()
+    fed.series.advance(us("10:07:30"))
+    fed.series.gap_opened(us("10:01:10"), us("10:08:00"))
+    fed.told()
+    other = Series(LADDER)
+    for rung, _, bar in fed.series.save():
+        assert bar is not None
+        other.restore(rung, bar.copy())
+    other.restore_state(json.loads(json.dumps(fed.series.state())))
+    other.emissions()
+
+    for series in (fed.series, other):
+        series.advance(us("10:09:30"))
+        told = [(e.rung, e.bar.revision, e.complete) for e in series.emissions()]
+        assert told == [(0, 2, False), (0, 2, False), (1, 2, False)]
+
+
 def test_open_gaps_outlive_a_restart() -> None:
     fed, hole = tape(), (us("10:06:00"), us("10:06:10"))
     fed.series.gap_opened(*hole)
@@ -390,9 +452,10 @@ def test_gaps_that_no_bar_can_show_any_more_are_forgotten() -> None:
     fed = tape()
     fed.series.gap_opened(us("10:00:10"), us("10:00:20"))
     fed.trade(TEN + 1440 * MINUTE_US)
-    fed.series.gap_opened(TEN + 1440 * MINUTE_US, TEN + 1441 * MINUTE_US)
+    hole = TEN + 1438 * MINUTE_US, TEN + 1438 * MINUTE_US
+    fed.series.gap_opened(*hole)
 
-    assert fed.series.state()[3] == [(TEN + 1440 * MINUTE_US, TEN + 1441 * MINUTE_US)]
+    assert fed.series.state()[3] == ([hole], [])
 
 
 def test_gaps_that_a_bar_can_still_show_are_not_forgotten() -> None:
@@ -408,11 +471,14 @@ def test_gaps_that_a_bar_can_still_show_are_not_forgotten() -> None:
 
 
 def test_beyond_a_thousand_gaps_the_oldest_count_as_one() -> None:
-    holes = Holes()
+    holes = Holes(Rollup(LADDER))
     for n in range(HOLES_KEPT + 2):
-        holes.dig((10 * n, 10 * n + 5), 0)
+        holes.find((10 * n, 10 * n + 5), 7 * n)
 
+    assert len(holes.waiting) == HOLES_KEPT
+    assert holes.waiting[:2] == [(14, (0, 25)), (21, (30, 35))]
+    holes.count(7 * HOLES_KEPT)
+    holes.find((-9, -8), 0)
+    holes.count(0)
     assert len(holes.spans) == HOLES_KEPT
-    assert holes.spans[:2] == [(0, 25), (30, 35)]
-    assert not holes.mend((0, 5))
-    assert holes.touch(8, 9)
+    assert holes.touch(8, 9, is_open=False)
