@@ -4,6 +4,7 @@ A test that takes longer than its `timeout` mark fails, and what it started is k
 fixtures, and at the latest with this process.
 """
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.home import HOST
+from infra.local.home import HOST, Home
 from tests.conftest import Stack
 from tests.fault import line as lines
 from tests.fault.cluster import Cluster, free_port
@@ -42,6 +43,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ):
         seed = int(os.environ.get(SEED) or 1)
         metafunc.parametrize("seed", [seed], ids=[f"seed{seed}"])
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let the long tests of one machine take turns: two at once would judge each other's load.
+
+    Waiting is outside the time limit.
+    """
+    if item.get_closest_marker("fault") is None:
+        yield
+        return
+    with (Home.from_env().run / "fault.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -13,13 +13,13 @@ from tests.fault.trial import Trial
 def test_a_rolling_restart_leaves_every_bar_exact(make_trial: MakeTrial) -> None:
     trial = make_trial()
     trial.world.started("hot", "warm")
-    rolled(trial, ("compute", "compute"), rounds=1, rate=5_000)
+    rolled(trial, ("compute", "compute"), rounds=1, rate=2_000)
 
 
 @pytest.mark.fault
 @pytest.mark.timeout(400)
 def test_five_rounds_over_all_roles_leave_every_bar_exact(make_trial: MakeTrial) -> None:
-    rolled(make_trial(), ("compute", "compute", "hot", "warm"), rounds=5, rate=2_000)
+    rolled(make_trial(), ("compute", "compute", "hot", "warm"), rounds=5, rate=500)
 
 
 def rolled(trial: Trial, roles: tuple[str, ...], *, rounds: int, rate: int) -> None:

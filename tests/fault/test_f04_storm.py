@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(420)]
 CHANGES = 20
 EVERY_S = 5.0
 MOST = 3
-RATE = 1_500
+RATE = 500
 
 
 def test_twenty_rebalances_lose_nothing(make_trial: MakeTrial) -> None:

@@ -14,7 +14,7 @@ WAYS = ("stop", "kill")
 def test_a_broker_that_comes_back_finds_nothing_lost(
     make_cluster: MakeCluster, make_trial: MakeTrial
 ) -> None:
-    restarted(make_cluster, make_trial, rounds=1, rate=3_000)
+    restarted(make_cluster, make_trial, rounds=1, rate=2_000)
 
 
 @pytest.mark.fault
@@ -22,7 +22,7 @@ def test_a_broker_that_comes_back_finds_nothing_lost(
 def test_a_broker_that_comes_back_five_times_finds_nothing_lost(
     make_cluster: MakeCluster, make_trial: MakeTrial
 ) -> None:
-    restarted(make_cluster, make_trial, rounds=5, rate=1_500)
+    restarted(make_cluster, make_trial, rounds=5, rate=500)
 
 
 def restarted(make_cluster: MakeCluster, make_trial: MakeTrial, *, rounds: int, rate: int) -> None:

@@ -12,7 +12,7 @@ from tests.live.world import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 
-RATE = 1_500
+RATE = 500
 DOWN_S = (3.0, 8.0)
 IN_SYNC_WITHIN_S = 90.0
 

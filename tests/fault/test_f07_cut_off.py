@@ -9,7 +9,7 @@ from tests.live.world import READS
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 
-RATE = 2_000
+RATE = 1_000
 
 
 @pytest.mark.parametrize("seconds", [5, 30, 90])

@@ -10,7 +10,7 @@ from tests.fault.toxiproxy import Proxy
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
-RATE = 3_000
+RATE = 1_500
 SECONDS = 15.0
 RESET_EVERY_S = 1.5
 

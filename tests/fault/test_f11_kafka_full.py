@@ -9,7 +9,7 @@ from tests.live.world import wait_until
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
 SIZE_MB = 400
-RATE = 5_000
+RATE = 3_000
 GIVES_UP_WITHIN_S = 60.0
 
 

@@ -16,7 +16,7 @@ from tests.poison import MEGABYTE, corpus
 
 RATE = 20_000
 SYMBOLS = [f"{base}/USD" for base in ("BTC", "ETH", "SOL", "DOGE", "ADA", "LTC", "XRP", "DOT")]
-CHUNK = 20_000
+BURST, CHUNK = 10_000, 5_000
 WORKERS = ("compute", "hot", "warm")
 
 
@@ -128,6 +128,11 @@ class Trial:
             if pairs is None:
                 flow.stop()
         self._acknowledged.update(flow.pairs)
+
+    def burst(self, count: int = BURST) -> None:
+        """Send so many ticks as fast as it goes: what is harmed next is in the middle of them."""
+        with self.flow(self.ticks(count), 10 * RATE):
+            pass
 
     def _endless(self) -> Iterator[list[Pair]]:
         while True:
