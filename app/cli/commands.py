@@ -25,6 +25,7 @@ COMMANDS = {
     "simulate": "simulate:simulate",
     "bars": "bars:bars",
     "explain": "explain:explain",
+    "audit": "audit:audit",
     "dlq": "dlq:commands",
     "gaps": "gaps:commands",
     "top": "top:top",

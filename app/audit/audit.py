@@ -1,0 +1,227 @@
+"""One audit, from the cut of the logs to the report."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from app import topics
+from app.audit.bars import Bars
+from app.audit.conservation import TICK, Conservation
+from app.audit.cut import Cut, cut
+from app.audit.emissions import Emissions
+from app.audit.hot import Hot
+from app.audit.judge import Judge
+from app.audit.log import Log, Offsets
+from app.audit.market import Market
+from app.audit.recompute import Recompute
+from app.audit.records import Decoder, Message
+from app.audit.report import Report
+from app.audit.rules import Rules
+from app.audit.warm import Warm
+from app.settings import Settings
+
+MEMORY = "512MB"
+"""Of DuckDB; beyond it goes to disk."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is audited.
+
+    Attributes:
+        is_full: Everything there is, with digests of the stores.
+        start_us: Judge the bars that open from then on.
+        end_us: And before then.
+        has_stores: Whether Redis and Postgres are judged, too.
+    """
+
+    is_full: bool = False
+    start_us: int | None = None
+    end_us: int | None = None
+    has_stores: bool = True
+
+
+@contextmanager
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Return an empty database in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="tapeline-audit-") as folder:
+        db = duckdb.connect(str(Path(folder) / "audit.duckdb"))
+        try:
+            db.execute(f"SET memory_limit = '{MEMORY}'")
+            db.execute("SET threads = 2")
+            db.execute("SET preserve_insertion_order = false")
+            db.execute("SET TimeZone = 'UTC'")
+            yield db
+        finally:
+            db.close()
+
+
+class Audit:
+    """The steps of one audit, over one database.
+
+    Args:
+        settings: Where all is, and the timeframes.
+        scope: What is audited.
+        db: An empty database.
+        log: The logs.
+        report: What is found.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        scope: Scope,
+        db: duckdb.DuckDBPyConnection,
+        log: Log,
+        report: Report,
+    ) -> None:
+        self._settings, self._scope, self._db, self._log = settings, scope, db, log
+        self.report = report
+        url = settings.schema_registry_url
+        self._ticks, self._clocks = Decoder("tick", url), Decoder("clock", url)
+        rules = Rules(Path(settings.catalog) if settings.catalog else None)
+        self.market = Market(db, settings, rules)
+        self.recompute = Recompute(db, self.market)
+        self.bars = Bars(db)
+        self.emissions = Emissions(db, Decoder("bar", url))
+        letters = Decoder("dead_letter", url)
+        self.conservation = Conservation(db, self._ticks, letters, report)
+        self.warm = Warm(db, settings.postgres_url)
+        self.hot = Hot(db, settings.redis_url, settings.redis_prefix)
+        db.execute("CREATE TABLE wanted (symbol VARCHAR, venue VARCHAR, timeframe VARCHAR,"
+                   " open_us BIGINT)")  # fmt: skip
+        db.execute("CREATE TABLE begins (p INTEGER, begin_off BIGINT)")
+
+    def full(self) -> None:
+        """Audit all that the logs and the stores hold."""
+        at = cut(self._log, self._settings, self.report, has_stores=self._scope.has_stores)
+        begins = self._log.begins(topics.TICKS)
+        self._db.executemany("INSERT INTO begins VALUES (?, ?)", sorted(begins.items()))
+        self.read_clocks({})
+        self.read_ticks(begins, at.ticks)
+        self.read_bars({}, at.bars)
+        self.read_letters({}, at.letters)
+        self.compare_raw({}, at.raw)
+        self.conservation.judge(self._settings.topic(topics.RAW), begins)
+        self.amend(begins, at.ticks)
+        self.bars.make()
+        if self._scope.has_stores:
+            self.warm.take_all()
+            digests = self.hot.take_all(self.report)
+            self.report.count("I3", redis=digests, **self.warm.digest())
+        self.read_later(at.bars)
+        self.emissions.settle()
+        self._db.execute(
+            "INSERT INTO wanted SELECT symbol, venue, timeframe, open_us FROM expected"
+            " UNION SELECT symbol, venue, timeframe, open_us FROM newest"
+        )
+        self.judge(is_full=True)
+
+    def judge(self, *, is_full: bool) -> None:
+        """Compare all that was read."""
+        judge = Judge(self._db, self.report, self._settings.timeframes, is_full=is_full)
+        self.emissions.judge(self.report)
+        judge.bars()
+        if self._scope.has_stores:
+            judge.store("Postgres", "pg_bars")
+            judge.store("Redis", "redis_bars")
+            judge.history()
+
+    def read_clocks(self, starts: Offsets) -> None:
+        """Take the recorded ticks of the clock."""
+        for p, end in self._log.ends(topics.CLOCK).items():
+            for messages in self._log.read(topics.CLOCK, p, starts.get(p, 0), end):
+                rows, _ = self._clocks.rows(messages)
+                found = [(m.partition, f["tick_offset"], f["time"]) for m, f in rows]
+                if found:
+                    self._db.executemany("INSERT INTO clocks VALUES (?, ?, ?)", found)
+
+    def read_ticks(
+        self, starts: Mapping[int, int], stops: Mapping[int, int], *, is_folded: bool = True
+    ) -> None:
+        """Take ticks in order, for I1 and for the bars."""
+        for p, stop in stops.items():
+            for messages in self._log.read(topics.TICKS, p, starts.get(p, 0), stop):
+                table = self._decoded(messages)
+                if table is not None and is_folded:
+                    self.recompute.fold(table, p)
+
+    def _decoded(self, messages: Sequence[Message]) -> pa.Table | None:
+        rows, bad = self._ticks.rows(messages)
+        self.report.add("I1", ({"what": "no tick", "bar": f"ticks.v1 offset {off}"} for off in bad))
+        if not rows:
+            return None
+        table = self._ticks.table(rows, TICK)
+        self.conservation.accept(rows, table)
+        return table
+
+    def read_again(self, p: int, start: int, stop: int, *, everything: bool) -> None:
+        """Take ticks of which lateness was judged before: all, or those of dirty bars."""
+        for messages in self._log.read(topics.TICKS, p, start, stop):
+            rows, _ = self._ticks.rows(messages)
+            if rows:
+                table = self._ticks.table(rows, TICK)
+                self.recompute.fold_again(table, everything=everything)
+
+    def read_bars(self, starts: Mapping[int, int], stops: Mapping[int, int]) -> None:
+        """Take emissions."""
+        for p, stop in stops.items():
+            for messages in self._log.read(topics.BARS, p, starts.get(p, 0), stop):
+                self.emissions.add(messages, self.report)
+
+    def read_later(self, starts: Mapping[int, int]) -> None:
+        """Take what was emitted since the cut: those bars are not at rest."""
+        for p, stop in self._log.ends(topics.BARS).items():
+            for messages in self._log.read(topics.BARS, p, starts.get(p, 0), stop):
+                self.emissions.add(messages, self.report, is_later=True)
+
+    def read_letters(self, starts: Mapping[int, int], stops: Mapping[int, int]) -> None:
+        """Take dead letters."""
+        for p, stop in stops.items():
+            for messages in self._log.read(topics.DEAD_LETTERS, p, starts.get(p, 0), stop):
+                self.conservation.refuse(messages)
+
+    def compare_raw(self, starts: Mapping[int, int], stops: Mapping[int, int]) -> None:
+        """See what became of raw records; and whether letters of other topics are whole."""
+        name = self._settings.topic(topics.RAW)
+        for p, stop in stops.items():
+            for messages in self._log.read(topics.RAW, p, starts.get(p, 0), stop):
+                self.conservation.compare(name, messages, is_raw=True)
+        for topic in (topics.TICKS, topics.BARS):
+            name = self._settings.topic(topic)
+            for p, off in self.conservation.places(name):
+                for messages in self._log.read(topic, p, off, off + 1):
+                    self.conservation.compare(name, messages, is_raw=False)
+
+    def amend(self, begins: Mapping[int, int], stops: Mapping[int, int]) -> None:
+        """Compute the bars anew whose trades were corrected or cancelled."""
+        for p, start, stop in self.recompute.dirty_ranges():
+            self.read_again(p, max(start, begins.get(p, 0)), min(stop, stops[p]), everything=False)
+
+
+def audit(settings: Settings, scope: Scope, limit: int = 20) -> Report:
+    """Audit once.
+
+    Args:
+        settings: Where all is.
+        scope: What is audited.
+        limit: Differences of each kind that are kept.
+    """
+    report = Report(limit)
+    with ExitStack() as stack:
+        db = stack.enter_context(database())
+        log = Log(settings)
+        stack.callback(log.close)
+        run = Audit(settings, scope, db, log, report)
+        stack.callback(run.hot.close)
+        run.full()
+        report.count("read", **log.records_read)
+    return report
+
+
+__all__ = ["Audit", "Cut", "Scope", "audit", "database"]

@@ -1,0 +1,304 @@
+"""I1 and I6: what became of every raw record.
+
+Accepted ticks and dead letters are kept as one row each; raw records are then looked at chunk by
+chunk, and only those that are neither are decoded. What is left must be a repeat of an accepted
+tick, or have gone to another partition or name.
+"""
+
+from collections.abc import Sequence
+from hashlib import md5
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from app.audit.records import FRAME, Decoder, Fields, Message
+from app.audit.report import Report
+
+TICK = (
+    "venue", "symbol", "event_time", "ingest_time", "sequence", "trade_id", "price", "size",
+    "bid", "ask", "bid_size", "ask_size", "action", "conditions", "source", "sector", "quality",
+    "raw_offset",
+)  # fmt: skip
+_DELIVERY = {"ingest_time", "source", "conditions", "sector", "quality", "raw_offset"}
+"""What may differ between two deliveries of one tick."""
+
+
+def _hash(names: Sequence[str]) -> str:
+    texts = ", ".join(f"coalesce({name}::VARCHAR, chr(0))" for name in names)
+    return f"md5_number_lower(concat_ws(chr(31), {texts}))"
+
+
+CONTENT = [name for name in TICK if name not in {"quality", "raw_offset"}]
+SAME = [name for name in TICK if name not in _DELIVERY]
+HASHES = f"""
+    CASE WHEN trade_id IS NOT NULL AND action = 'NEW'
+         THEN {_hash(["venue", "symbol", "trade_id"])} ELSE {_hash(SAME)} END AS ident,
+    {_hash([name for name in SAME if name != "symbol"])} AS same,
+    {_hash(CONTENT)} AS content
+"""
+"""ident: what makes two deliveries one tick; same: likewise whatever its symbol is called."""
+
+TABLES = """
+CREATE TABLE accepted (p INTEGER, off BIGINT, raw_off BIGINT, prefix BLOB, venue VARCHAR,
+    symbol VARCHAR, trade_id VARCHAR, event_us BIGINT, ingest_us BIGINT, append_us BIGINT,
+    ident UBIGINT, same UBIGINT, content UBIGINT);
+CREATE TABLE letters (topic VARCHAR, p INTEGER, off BIGINT, digest BLOB, reason VARCHAR,
+    detail VARCHAR, append_us BIGINT);
+CREATE TABLE leftover (p INTEGER, off BIGINT, venue VARCHAR, symbol VARCHAR, ident UBIGINT,
+    same UBIGINT);
+"""
+CONTRACT = """
+SELECT venue || ' ' || symbol || ' at ' || p || ':' || off, 'tick', 'the contract kept',
+       coalesce(price::VARCHAR, '') || ' x ' || coalesce(size::VARCHAR, '')
+FROM chunk
+WHERE NOT coalesce(
+    regexp_full_match(venue, '[A-Z0-9_]{1,32}') AND regexp_full_match(symbol, '[A-Z0-9._/-]{1,32}')
+    AND decode(key) = symbol AND event_time >= 631152000000000
+    AND (price IS NULL) = (size IS NULL) AND coalesce(price, 1) BETWEEN 1 AND $largest
+    AND coalesce(size, 0) BETWEEN 0 AND $largest AND coalesce(bid, 0) BETWEEN 0 AND $largest
+    AND coalesce(ask, 0) BETWEEN 0 AND $largest AND coalesce(bid_size, 0) BETWEEN 0 AND $largest
+    AND coalesce(ask_size, 0) BETWEEN 0 AND $largest
+    AND (action = 'NEW' OR trade_id IS NOT NULL)
+    AND (action = 'CANCEL' OR coalesce(price, bid, ask) IS NOT NULL), false)
+"""
+
+
+class Conservation:
+    """The tables `accepted`, `letters` and `leftover`.
+
+    Args:
+        db: Where they are made.
+        decoder: Of ticks.
+        letters: Decoder of dead letters.
+        report: Where differences go.
+    """
+
+    def __init__(
+        self, db: duckdb.DuckDBPyConnection, decoder: Decoder, letters: Decoder, report: Report
+    ) -> None:
+        self._db, self._decoder, self._letters, self._report = db, decoder, letters, report
+        self.counts = dict.fromkeys(("raw", "accepted", "refused", "repeats", "rerouted"), 0)
+        db.execute(TABLES)
+
+    def accept(self, rows: Sequence[tuple[Message, Fields]], table: pa.Table) -> None:
+        """Take ticks of ticks.v1: decoded records, and the same as a table."""
+        prefixes = [_prefix(message.value, fields) for message, fields in rows]
+        self._db.register("chunk", table.append_column("prefix", pa.array(prefixes, pa.binary())))
+        self._db.execute(f"""
+            INSERT INTO accepted
+            SELECT p, off, raw_offset, prefix, venue, symbol, trade_id, event_time, ingest_time,
+                   append_us, {HASHES} FROM chunk
+        """)
+        query = CONTRACT.replace("$largest", str(10**27))
+        self._report.add_query("I1", self._db, "was accepted and breaks the contract", query)
+        self._db.unregister("chunk")
+
+    def refuse(self, messages: Sequence[Message]) -> None:
+        """Take dead letters."""
+        rows, bad = self._letters.rows(messages)
+        self._report.add("I6", ({"what": "no dead letter", "bar": f"offset {o}"} for o in bad))
+        found: list[tuple[Any, ...]] = [
+            (f["topic"], f["partition"], f["offset"], _digest(f["key"], f["value"]), f["reason"],
+             f["detail"], f["append_time"])
+            for _, f in rows
+        ]  # fmt: skip
+        if found:
+            names = ("topic", "p", "off", "digest", "reason", "detail", "append_us")
+            columns = dict(zip(names, map(list, zip(*found, strict=True)), strict=True))
+            self._db.register("chunk", pa.table(columns))
+            self._db.execute("INSERT INTO letters SELECT * FROM chunk")
+            self._db.unregister("chunk")
+
+    def compare(self, topic: str, messages: Sequence[Message], *, is_raw: bool) -> None:
+        """Take records that letters may be of: those of the raw topic, or of another."""
+        table = pa.table(
+            {
+                "p": pa.array([m.partition for m in messages], pa.int32()),
+                "off": pa.array([m.offset for m in messages], pa.int64()),
+                "append_us": pa.array([m.append_us for m in messages], pa.int64()),
+                "row": range(len(messages)),
+                "prefix": pa.array([_prefix(m.value, None) for m in messages], pa.binary()),
+                "digest": pa.array([_digest(m.key, m.value) for m in messages], pa.binary()),
+            }
+        )
+        self._db.register("chunk", table)
+        self._report.add_query(
+            "I6", self._db, "is not whole in the dead letters", f"""
+            SELECT l.topic || ' ' || l.p || ':' || l.off, 'value', 'as it was read', l.reason
+            FROM letters l JOIN chunk c USING (p, off)
+            WHERE l.topic = '{topic}' AND (l.digest <> c.digest OR l.append_us <> c.append_us)
+            """,
+        )  # fmt: skip
+        if is_raw:
+            self._sort_out(topic, messages)
+        self._db.unregister("chunk")
+
+    def _sort_out(self, topic: str, messages: Sequence[Message]) -> None:
+        self._db.execute(f"""
+            CREATE OR REPLACE TEMP TABLE fates AS
+            SELECT c.row, c.p, c.off, a.off IS NOT NULL AS is_accepted,
+                   l.off IS NOT NULL AS is_refused, a.content,
+                   a.prefix IS NOT DISTINCT FROM c.prefix AS is_whole
+            FROM chunk c
+            LEFT JOIN (SELECT p, raw_off, min(off) AS off, any_value(content) AS content,
+                              any_value(prefix) AS prefix
+                       FROM accepted GROUP BY p, raw_off) a ON a.p = c.p AND a.raw_off = c.off
+            LEFT JOIN (SELECT DISTINCT p, off FROM letters WHERE topic = '{topic}') l
+                ON l.p = c.p AND l.off = c.off
+        """)
+        self._report.add_query(
+            "I1", self._db, "was accepted and refused",
+            f"SELECT '{topic} ' || p || ':' || off, 'fate', 'one', 'both' FROM fates"
+            " WHERE is_accepted AND is_refused",
+        )  # fmt: skip
+        counted = self._db.execute(
+            "SELECT count(*), coalesce(sum(is_accepted::INT), 0),"
+            " coalesce(sum((is_refused AND NOT is_accepted)::INT), 0) FROM fates"
+        ).fetchone() or (0, 0, 0)
+        for name, number in zip(("raw", "accepted", "refused"), counted, strict=True):
+            self.counts[name] += int(number)
+        doubtful = self._db.execute(
+            "SELECT row, content FROM fates WHERE is_accepted AND NOT is_whole ORDER BY row"
+        ).fetchall()
+        self._compare_content([messages[row] for row, _ in doubtful], [c for _, c in doubtful])
+        left = self._db.execute(
+            "SELECT row FROM fates WHERE NOT is_accepted AND NOT is_refused ORDER BY row"
+        ).fetchall()
+        self._keep_leftover(topic, [messages[row] for (row,) in left])
+
+    def _compare_content(self, messages: Sequence[Message], contents: Sequence[int]) -> None:
+        """A record that another writer made may be the same tick in other bytes."""
+        rows, bad = self._decoder.rows(messages)
+        wrong = [f"offset {off}" for off in bad]
+        if rows:
+            by_offset = {
+                (m.partition, m.offset): c for m, c in zip(messages, contents, strict=True)
+            }
+            self._db.register("leftovers", self._decoder.table(rows, TICK))
+            found = self._db.execute(f"SELECT p, off, {HASHES} FROM leftovers").fetchall()
+            self._db.unregister("leftovers")
+            wrong += [f"{p}:{off}" for p, off, *_, c in found if by_offset[p, off] != c]
+        self._report.add(
+            "I1", ({"what": "is not in ticks.v1 as it was published", "bar": at} for at in wrong)
+        )
+
+    def _keep_leftover(self, topic: str, messages: Sequence[Message]) -> None:
+        rows, bad = self._decoder.rows(messages)
+        self._report.add(
+            "I6", ({"what": "was refused silently", "bar": f"{topic} {off}"} for off in bad)
+        )
+        if rows:
+            self._db.register("leftovers", self._decoder.table(rows, TICK))
+            self._db.execute(f"""
+                INSERT INTO leftover
+                SELECT p, off, venue, symbol, ident, same FROM (SELECT *, {HASHES} FROM leftovers)
+            """)
+            self._db.unregister("leftovers")
+
+    def places(self, topic: str) -> list[tuple[int, int]]:
+        """Return partition and offset of each record of a topic that has a dead letter."""
+        found: list[tuple[int, int]] = self._db.execute(
+            "SELECT DISTINCT p, off FROM letters WHERE topic = ? ORDER BY ALL", [topic]
+        ).fetchall()
+        return found
+
+    def unexplained(self) -> int:
+        """Return how many raw records are no repeat of an accepted tick that is known."""
+        self._db.execute("""
+            CREATE OR REPLACE TABLE lost AS
+            SELECT l.*, EXISTS (SELECT 1 FROM accepted a WHERE a.ident = l.ident AND a.p = l.p)
+                       AS is_repeat,
+                   EXISTS (SELECT 1 FROM accepted a WHERE a.same = l.same
+                           AND (a.symbol <> l.symbol OR a.p <> l.p)) AS is_rerouted
+            FROM leftover l
+        """)
+        row = self._db.execute(
+            "SELECT count(*) FROM lost WHERE NOT is_repeat AND NOT is_rerouted"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def judge(self, raw_topic: str, begins: dict[int, int]) -> None:
+        """Tell what was lost, and what is there twice.
+
+        Args:
+            raw_topic: Its whole name.
+            begins: First offset of ticks.v1 by partition; a repeat of what is gone is beyond_log.
+        """
+        report, db = self._report, self._db
+        unexplained = self.unexplained()
+        counted = db.execute(
+            "SELECT coalesce(sum(is_repeat::INT), 0),"
+            " coalesce(sum((is_rerouted AND NOT is_repeat)::INT), 0) FROM lost"
+        ).fetchone() or (0, 0)
+        self.counts["repeats"], self.counts["rerouted"] = map(int, counted)
+        gone = ", ".join(str(p) for p, begin in begins.items() if begin > 0) or "-1"
+        lost = f"""
+            SELECT symbol || '@' || venue || ' at ' || p || ':' || off, 'fate',
+                   'accepted, refused, a repeat or rerouted', 'none'
+            FROM lost WHERE NOT is_repeat AND NOT is_rerouted AND p NOT IN ({gone})
+        """
+        missing = report.add_query("I1", db, "was lost", lost)
+        beyond_log = unexplained - missing
+        report.add_query(
+            "I1",
+            db,
+            "is in ticks.v1 twice",
+            """
+            SELECT any_value(symbol || '@' || venue || ' ' || coalesce(trade_id, '')), 'offset',
+                   min(off)::VARCHAR, max(off)::VARCHAR
+            FROM accepted GROUP BY ident, venue, symbol HAVING count(*) > 1""",
+        )
+        report.add_query(
+            "I1",
+            db,
+            "is in two partitions",
+            """
+            SELECT symbol, 'partition', min(p)::VARCHAR, max(p)::VARCHAR
+            FROM accepted GROUP BY symbol HAVING min(p) <> max(p)""",
+        )
+        report.add_query(
+            "I6",
+            db,
+            "is in the dead letters more than once",
+            """
+            SELECT topic || ' ' || p || ':' || off, 'letters', '1', count(*)::VARCHAR
+            FROM letters GROUP BY topic, p, off HAVING count(*) > 1""",
+        )
+        report.add_query(
+            "I6",
+            db,
+            "is in the dead letters without a reason",
+            """
+            SELECT topic || ' ' || p || ':' || off, 'reason', 'text', reason || ' ' || detail
+            FROM letters WHERE reason = '' OR detail = ''""",
+        )
+        report.count("I1", **self.counts, lost=missing, beyond_log=beyond_log)
+        row = db.execute(
+            f"SELECT count(*), count(*) FILTER (topic = '{raw_topic}') FROM letters"
+        ).fetchone() or (0, 0)
+        report.count("I6", dead_letters=int(row[0]), of_raw=int(row[1]))
+
+
+def _prefix(value: bytes | None, fields: Fields | None) -> bytes | None:
+    """Return a hash of a tick's bytes without the last two fields, which normalization writes.
+
+    Without `fields` they are taken to be what producers leave there: 0 and null, a byte each.
+    """
+    if value is None:
+        return None
+    size = 2
+    if fields is not None:
+        raw = fields["raw_offset"]
+        size = _varint(fields["quality"]) + 1 + (0 if raw is None else _varint(raw))
+    return md5(value[FRAME.size : -size]).digest()  # noqa: S324 - nothing is kept secret by it
+
+
+def _varint(number: int) -> int:
+    zigzag = number * 2 if number >= 0 else -number * 2 - 1
+    return max(1, -(-zigzag.bit_length() // 7))
+
+
+def _digest(key: bytes | None, value: bytes | None) -> bytes:
+    parts = (b"n" if part is None else b"%d:" % len(part) + part for part in (key, value))
+    return md5(b"".join(parts)).digest()  # noqa: S324 - nothing is kept secret by it

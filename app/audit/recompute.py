@@ -1,0 +1,299 @@
+"""Bars once more, in SQL: from ticks of ticks.v1, chunk by chunk, to partial bars, to bars.
+
+A chunk of one partition becomes partial bars of the shortest timeframe, which merge in any order;
+bars of every timeframe are made of those. Prices and sizes are whole numbers of 1e-12. A product
+of two has up to 54 digits, so both are split at 1e14 and the parts summed apart.
+"""
+
+from datetime import UTC, date, datetime
+
+import duckdb
+import pyarrow as pa
+
+from app.audit import rules
+from app.audit.market import Market
+
+LIMB = 10**14
+LARGEST = 10**27
+"""1e15: the contract's limit of a price or size; what is beyond is told, not summed."""
+NEVER = -(2**62)
+DAY_US = 86_400_000_000
+NEAR = 1_000
+"""Offsets that are sooner read than skipped."""
+
+TABLES = """
+CREATE TABLE streams (kind VARCHAR, name VARCHAR, symbol VARCHAR, p INTEGER, stream_us BIGINT,
+    ahead_us BIGINT, PRIMARY KEY (kind, name, symbol));
+CREATE TABLE clocks (p INTEGER, tick_off BIGINT, now_us BIGINT);
+CREATE TABLE amendments (venue VARCHAR, symbol VARCHAR, trade_id VARCHAR, price HUGEINT,
+    size HUGEINT, p INTEGER, off BIGINT, append_us BIGINT, at_us BIGINT, is_new BOOLEAN);
+CREATE TABLE excluded (p INTEGER, off BIGINT, kind VARCHAR, name VARCHAR, why VARCHAR);
+CREATE TABLE dirty (side VARCHAR, name VARCHAR, symbol VARCHAR, base_us BIGINT);
+CREATE TABLE parts (side VARCHAR, name VARCHAR, symbol VARCHAR, p INTEGER, base_us BIGINT,
+    opened STRUCT(at_us BIGINT, seq BIGINT, id VARCHAR, price HUGEINT, size HUGEINT),
+    closed STRUCT(at_us BIGINT, seq BIGINT, id VARCHAR, price HUGEINT, size HUGEINT),
+    high HUGEINT, low HUGEINT, volume HUGEINT, n2 HUGEINT, n1 HUGEINT, n0 HUGEINT,
+    n BIGINT, first_off BIGINT, last_off BIGINT, is_maybe BOOLEAN);
+CREATE VIEW amended AS
+    SELECT venue, symbol, trade_id, arg_max(ROW(price, size), off) AS now
+    FROM amendments GROUP BY ALL;
+"""
+
+TICK = """
+CREATE OR REPLACE TEMP TABLE tick AS
+SELECT *, coalesce(raw_offset <= greatest($newest, coalesce(max(raw_offset) OVER earlier, -1)),
+                   false) AS is_repeat
+FROM chunk WINDOW earlier AS (ORDER BY off ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+"""
+"""A zombie's repeat is known by a raw offset that does not rise."""
+
+EVENT = f"""
+CREATE OR REPLACE TEMP TABLE event AS
+WITH own AS (
+    SELECT t.*, m.name, m.codes, m.profile,
+           CASE WHEN m.clock = 'ingest' THEN ingest_time ELSE event_time END AS at_us
+    FROM tick t JOIN members m ON t.venue = m.venue AND t.symbol = m.symbol
+    WHERE action = 'NEW' AND NOT is_repeat
+)
+SELECT 'trade' AS kind, venue, symbol, name, codes, profile, p, off, append_us, at_us,
+       coalesce(sequence, -1) AS seq, trade_id, price::HUGEINT AS price,
+       coalesce(size::HUGEINT, 0) AS size, NULL::HUGEINT AS ask, conditions
+FROM own WHERE price BETWEEN -{LARGEST} AND {LARGEST} AND coalesce(size, 0) <= {LARGEST}
+UNION ALL
+SELECT 'quote', venue, symbol, name, '', profile, p, off, append_us, at_us,
+       coalesce(sequence, -1), trade_id, bid::HUGEINT, 0, ask::HUGEINT, NULL
+FROM own WHERE (bid IS NOT NULL OR ask IS NOT NULL)
+    AND coalesce(bid, 0) <= {LARGEST} AND coalesce(ask, 0) <= {LARGEST}
+    AND EXISTS (SELECT 1 FROM series s WHERE s.name = own.name AND s.symbol = own.symbol
+                AND len(s.sides) > 0)
+"""
+
+TIMED = """
+CREATE OR REPLACE TEMP TABLE timed AS
+SELECT e.*, r.width_us,
+       greatest(coalesce(max(at_us) OVER w, $never), coalesce(s.stream_us, $never)) AS before_us,
+       greatest(coalesce(max(at_us - append_us) OVER w, $never), coalesce(s.ahead_us, $never))
+           AS ahead_us
+FROM event e
+JOIN rungs r ON r.name = e.name AND r.symbol = e.symbol AND r.timeframe = $base
+LEFT JOIN streams s ON s.kind = e.kind AND s.name = e.name AND s.symbol = e.symbol
+WINDOW w AS (PARTITION BY e.kind, e.name, e.symbol ORDER BY e.off
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+"""
+
+BEYOND = """
+INSERT INTO excluded
+SELECT t.p, t.off, t.kind, t.name,
+       CASE WHEN at_us - at_us % width_us + width_us + $revise_us < before_us
+            THEN 'beyond' ELSE 'maybe' END
+FROM timed t
+ASOF LEFT JOIN clocks c ON c.p = t.p AND c.tick_off < t.off
+WHERE at_us - at_us % width_us + width_us + $revise_us
+      < greatest(before_us, coalesce(c.now_us + ahead_us, before_us))
+"""
+"""Later than revise_for: recorded alone. What only the clock could have made so late is a maybe:
+when it moved a series depends on what was due, which is the application's own word."""
+
+STREAMS = """
+INSERT OR REPLACE INTO streams
+SELECT kind, name, symbol, any_value(p), max(greatest(at_us, before_us)),
+       max(greatest(at_us - append_us, ahead_us))
+FROM timed GROUP BY kind, name, symbol
+"""
+
+CODED = """
+SELECT DISTINCT e.codes, e.at_us // 86400000000 AS day,
+       coalesce(NOT s.is_open, false) AS is_outside, e.conditions
+FROM event e
+ASOF LEFT JOIN (SELECT * FROM spans WHERE how = 'segment') s
+    ON s.profile = e.profile AND s.begin_us <= e.at_us
+WHERE e.codes <> '' AND len(e.conditions) > 0
+"""
+
+CODED_ROWS = "CREATE TEMP TABLE coded_rows (p INTEGER, off BIGINT, name VARCHAR, uses INTEGER)"
+
+PARTS = f"""
+INSERT INTO parts
+WITH known AS (
+    SELECT e.*, coalesce(u.uses, {rules.EVERYTHING}) AS allowed, x.why IS NOT NULL AS is_maybe
+    FROM event e
+    LEFT JOIN (SELECT DISTINCT p, off, kind, name, why FROM excluded) x
+        ON x.p = e.p AND x.off = e.off AND x.kind = e.kind AND x.name = e.name
+    LEFT JOIN coded_rows u ON u.p = e.p AND u.off = e.off AND u.name = e.name AND e.kind = 'trade'
+    WHERE x.why IS DISTINCT FROM 'beyond'
+), counted AS (
+    SELECT '' AS side, k.name, k.symbol, k.p, k.off, at_us, seq, coalesce(k.trade_id, '') AS id,
+           coalesce(a.now[1], k.price) AS price, coalesce(a.now[2], k.size) AS size,
+           CASE WHEN a.now IS NOT NULL AND a.now[1] IS NULL THEN 0 ELSE allowed END AS uses,
+           is_maybe
+    FROM known k LEFT JOIN amended a
+        ON a.venue = k.venue AND a.symbol = k.symbol AND a.trade_id = k.trade_id
+    WHERE kind = 'trade'
+    UNION ALL
+    SELECT side, name, symbol, p, off, at_us, seq, coalesce(trade_id, ''), price, 0, 3, is_maybe
+    FROM (
+        SELECT *, 'bid' AS side FROM known WHERE kind = 'quote' AND price IS NOT NULL
+        UNION ALL
+        SELECT * REPLACE (ask AS price), 'ask' FROM known WHERE kind = 'quote' AND ask IS NOT NULL
+        UNION ALL
+        SELECT * REPLACE ((price + ask) // 2 + CASE WHEN (price + ask) % 4 = 3 THEN 1 ELSE 0 END
+                          AS price), 'mid'
+        FROM known WHERE kind = 'quote' AND price <= ask
+    )
+), valued AS (
+    SELECT *, ROW(at_us, seq, id, price, size) AS place, at_us - at_us % $width_us AS base_us,
+           CASE WHEN uses & {rules.VOLUME} <> 0 THEN size ELSE 0 END AS s,
+    FROM counted WHERE uses <> 0
+)
+SELECT side, name, symbol, p, base_us,
+       min(place) FILTER (uses & {rules.OPEN_CLOSE} <> 0),
+       max(place) FILTER (uses & {rules.OPEN_CLOSE} <> 0),
+       max(price) FILTER (uses & {rules.HIGH_LOW} <> 0),
+       min(price) FILTER (uses & {rules.HIGH_LOW} <> 0),
+       sum(s), sum((price // {LIMB}) * (s // {LIMB})),
+       sum((price // {LIMB}) * (s % {LIMB}) + (price % {LIMB}) * (s // {LIMB})),
+       sum((price % {LIMB}) * (s % {LIMB})),
+       count(*), min(off), max(off), bool_or(is_maybe)
+FROM valued v
+WHERE $everything OR EXISTS (SELECT 1 FROM dirty d WHERE d.side = v.side AND d.name = v.name
+                             AND d.symbol = v.symbol AND d.base_us = v.base_us)
+GROUP BY side, name, symbol, p, base_us
+"""
+
+AMENDMENTS = """
+INSERT INTO amendments
+SELECT venue, symbol, trade_id, CASE WHEN action = 'CORRECT' THEN price::HUGEINT END,
+       CASE WHEN action = 'CORRECT' THEN size::HUGEINT END, p, off, append_us, event_time, true
+FROM tick WHERE action <> 'NEW' AND NOT is_repeat
+"""
+
+DIRTY = """
+CREATE OR REPLACE TABLE dirty AS
+SELECT DISTINCT '' AS side, m.name, a.symbol,
+       at_us - at_us % $width_us AS base_us
+FROM (SELECT a.*, m.name AS own,
+             CASE WHEN m.clock = 'ingest' THEN a.ingest_us ELSE a.event_us END AS at_us
+      FROM accepted a JOIN members m ON m.venue = a.venue AND m.symbol = a.symbol
+          AND m.name = a.venue
+      WHERE EXISTS (SELECT 1 FROM amendments x WHERE x.venue = a.venue AND x.symbol = a.symbol
+                    AND x.trade_id = a.trade_id)) a
+JOIN members m ON m.venue = a.venue AND m.symbol = a.symbol
+"""
+
+
+class Recompute:
+    """Partial bars of the ticks that were read.
+
+    Args:
+        db: Where the tables are made.
+        market: What the series follow.
+
+    Attributes:
+        newest_raw: Highest raw offset of each partition of ticks.v1 read in order.
+    """
+
+    def __init__(self, db: duckdb.DuckDBPyConnection, market: Market) -> None:
+        self._db, self._market = db, market
+        self.newest_raw: dict[int, int] = {}
+        db.execute(TABLES)
+        db.execute(
+            "CREATE TEMP TABLE coded_rows (p INTEGER, off BIGINT, name VARCHAR, uses INTEGER)"
+        )
+
+    def fold(self, chunk: pa.Table, partition: int) -> None:
+        """Take a chunk that goes on where the partition's last one ended."""
+        self._begin(chunk, self.newest_raw.get(partition, -1))
+        highest = self._number("SELECT max(raw_offset) FROM tick")
+        self.newest_raw[partition] = max(self.newest_raw.get(partition, -1), highest)
+        self._db.execute(AMENDMENTS)
+        values = {"never": NEVER, "base": self._market.base}
+        self._db.execute(TIMED, values)
+        self._db.execute(BEYOND, {"revise_us": self._market.revise_us})
+        self._db.execute(STREAMS)
+        self._add(everything=True)
+
+    def fold_again(self, chunk: pa.Table, *, everything: bool) -> None:
+        """Take a chunk of what was judged for lateness by an earlier run, or for `dirty` alone."""
+        self._begin(chunk, -1)
+        self._add(everything=everything)
+
+    def dirty_ranges(self) -> list[tuple[int, int, int]]:
+        """Take apart the bars whose trades were amended; return which ticks they are made of.
+
+        Returns:
+            Partition, first offset, and the one behind the last.
+        """
+        self._db.execute(DIRTY, {"width_us": self._market.widths_us[self._market.base]})
+        ranges = self._db.execute("""
+            SELECT p, min(first_off), max(last_off) + 1
+            FROM (SELECT p.p, p.side, p.name, p.symbol, p.base_us, p.first_off, p.last_off
+                  FROM parts p SEMI JOIN dirty USING (side, name, symbol, base_us))
+            GROUP BY p, side, name, symbol, base_us ORDER BY ALL
+        """).fetchall()
+        self._db.execute("""
+            DELETE FROM parts p WHERE EXISTS (
+                SELECT 1 FROM dirty d WHERE d.side = p.side AND d.name = p.name
+                    AND d.symbol = p.symbol AND d.base_us = p.base_us)
+        """)
+        return _merged(ranges)
+
+    def _begin(self, chunk: pa.Table, newest: int) -> None:
+        self._db.register("chunk", chunk)
+        self._db.execute(TICK, {"newest": newest})
+        self._db.unregister("chunk")
+        names = self._db.execute("SELECT DISTINCT venue, symbol FROM tick").fetchall()
+        self._market.meet(names)
+        self._db.execute(EVENT)
+
+    def _add(self, *, everything: bool) -> None:
+        self._judge_conditions()
+        width = self._market.widths_us[self._market.base]
+        self._db.execute(PARTS, {"width_us": width, "everything": everything})
+
+    def _judge_conditions(self) -> None:
+        """Find out what prints with sale conditions count for, one of a kind at a time."""
+        self._db.execute("DELETE FROM coded_rows")
+        kinds = self._db.execute(CODED).fetchall()
+        if not kinds:
+            return
+        allowed = [
+            rules.uses(codes, _day(day), conditions, is_outside=is_outside)
+            for codes, day, is_outside, conditions in kinds
+        ]
+        columns = list(zip(*kinds, strict=True))
+        table = pa.table(
+            {
+                "codes": columns[0], "day": columns[1], "is_outside": columns[2],
+                "conditions": pa.array(columns[3], pa.list_(pa.string())), "uses": allowed,
+            }
+        )  # fmt: skip
+        self._db.register("coded", table)
+        self._db.execute("""
+            INSERT INTO coded_rows
+            SELECT e.p, e.off, e.name, c.uses
+            FROM event e
+            ASOF LEFT JOIN (SELECT * FROM spans WHERE how = 'segment') s
+                ON s.profile = e.profile AND s.begin_us <= e.at_us
+            JOIN coded c ON c.codes = e.codes AND c.day = e.at_us // 86400000000
+                AND c.is_outside = coalesce(NOT s.is_open, false) AND c.conditions = e.conditions
+        """)
+        self._db.unregister("coded")
+
+    def _number(self, query: str) -> int:
+        row = self._db.execute(query).fetchone()
+        return -1 if row is None or row[0] is None else int(row[0])
+
+
+def _day(day: int) -> date:
+    return datetime.fromtimestamp(day * 86_400, UTC).date()
+
+
+def _merged(ranges: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Join ranges of one partition that touch, or nearly."""
+    found: list[tuple[int, int, int]] = []
+    for p, start, stop in sorted(ranges):
+        if found and found[-1][0] == p and start <= found[-1][2] + NEAR:
+            found[-1] = p, found[-1][1], max(stop, found[-1][2])
+        else:
+            found.append((p, start, stop))
+    return found
