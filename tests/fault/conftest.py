@@ -6,6 +6,7 @@ fixtures, and at the latest with this process.
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -83,8 +84,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def line(request: pytest.FixtureRequest, seed: int) -> Iterator[Line]:
     """Return the test's line, written when the test is over."""
     name = request.node.originalname.removeprefix("test_").replace("_", " ")
-    params = [v for k, v in request.node.callspec.params.items() if k != "seed"]
-    case = " ".join([name, *(f"[{value}]" for value in params)])
+    which = re.sub(r"^seed\d+-?|-seed\d+$", "", request.node.callspec.id)
+    case = f"{name} [{which}]" if which and not which.isdigit() else name
     mine = Line(lines.fault_of(str(request.path)), case, seed)
     yield mine
     mine.write(passed=request.node.stash.get(_PASSED, False))

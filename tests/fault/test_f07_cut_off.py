@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 RATE = 1_000
 
 
-@pytest.mark.parametrize("seconds", [5, 30, 90])
+@pytest.mark.parametrize("seconds", [5, 30, 90], ids=lambda seconds: f"{seconds} s")
 def test_a_worker_that_was_cut_off_catches_up(make_proxied: MakeProxied, seconds: int) -> None:
     """It may end and be started again meanwhile; what it has not done is done afterwards."""
     trial, proxy = make_proxied()

@@ -91,6 +91,7 @@ def require_homes(trial: Trial) -> None:
 @pytest.mark.parametrize(
     ("harm", "advice"),
     [(repartition, "TAPELINE_TOPIC_PREFIX"), (delete, "tapeline topics apply")],
+    ids=["more partitions", "deleted"],
 )
 def test_a_start_is_refused(
     trial: Trial, topic: str, harm: Callable[[Trial, str], None], advice: str
@@ -106,6 +107,7 @@ def test_a_start_is_refused(
 @pytest.mark.parametrize(
     ("harm", "advice"),
     [(repartition, "TAPELINE_TOPIC_PREFIX"), (delete, "tapeline topics apply")],
+    ids=["more partitions", "deleted"],
 )
 def test_a_running_worker_refuses_to_go_on(
     trial: Trial, topic: str, harm: Callable[[Trial, str], None], advice: str
