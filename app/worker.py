@@ -31,7 +31,9 @@ from connectors.kafka_admin import KafkaAdmin
 STOP_WITHIN_S = 20.0
 EXIT_CONFIG = 2
 """Exit status of a wrong configuration, which no restart mends."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+STEADY_AFTER_S = 30.0
+"""One that ran for so long is started again soon."""
 M_ARENA_MAX = -8
 """glibc's mallopt(3): two heaps, instead of one for each thread that keeps what it freed."""
 _log = structlog.get_logger(__name__)
@@ -66,7 +68,10 @@ def run(role: Role) -> None:
 
 
 def _mark(file: Path) -> None:
-    file.write_text(f"{time.time():.3f}\n")
+    try:
+        file.write_text(f"{time.time():.3f}\n")
+    except OSError as error:  # a full disk: it does not need the file to work
+        _log.warning("ready file not written", error=str(error))
 
 
 def _require_topics(role: Role, settings: Settings) -> None:
@@ -128,7 +133,7 @@ class Supervisor:
         _log.info("role started", role=role, pid=self._children[role].pid)
 
     def _put_off(self, role: Role, status: int) -> None:
-        if time.monotonic() - self._started[role] > LONGEST_PAUSE_S:
+        if time.monotonic() - self._started[role] > STEADY_AFTER_S:
             self._pause[role] = FIRST_PAUSE_S
         _log.error("role ended", role=role, status=status, again_in_s=self._pause[role])
         self._due[role] = time.monotonic() + self._pause[role]
