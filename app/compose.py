@@ -28,6 +28,7 @@ from app.domain.plan import Plans
 from app.domain.quotes import QuoteBook
 from app.engine.block import Reading
 from app.engine.engine import Cadence, Engine
+from app.engine.lease import HEARTBEAT_S, SESSION_S, Lease
 from app.engine.publisher import Publisher
 from app.engine.sink import Sink
 from app.engine.source import Source
@@ -101,12 +102,13 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     )
     client = settings.kafka_client_config()
     app = faust_app(role, settings)
-    publisher = Publisher(client)
+    lease = Lease()
+    publisher = Publisher(client, lease)
     source = Source(client, readings(role, settings, registry))
     cadence = Cadence(
         settings.emit_every_s, settings.checkpoint_every_s, clock_every_s=settings.clock_every_s
     )
-    engine = Engine(app, source, publisher, cadence, metrics, on_ready)
+    engine = Engine(app, source, publisher, lease, cadence, metrics, on_ready)
     outlets = Outlets(
         publisher, registry, metrics,
         partitions=settings.partitions, prefix=settings.topic_prefix,
@@ -145,8 +147,8 @@ def faust_app(role: Role, settings: Settings) -> BlockApp:
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=2.5,
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
         broker_commit_interval=60.0,
         broker_max_poll_interval=600.0,
         stream_wait_empty=False,

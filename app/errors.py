@@ -10,6 +10,7 @@
     ├── BrokerUnavailable     Kafka cannot answer now        → wait, retry, then exit without acking
     ├── LogShrunk             a topic ends before what was read of it → a person is needed
     ├── DeliveryFailed        Kafka refused what we produced → exit without acking
+    ├── LeaseLost             partitions may be another's by now → exit without acking
     └── StoreError
         ├── StoreUnavailable  the store cannot answer now    → wait, retry
         │   └── LoginRefused  password, certificate, database → a wrong configuration at the start
@@ -58,6 +59,10 @@ class LogShrunk(TapelineError):
 
 class DeliveryFailed(TapelineError):
     """Kafka refused, or never acknowledged, a record we produced."""
+
+
+class LeaseLost(TapelineError):
+    """The group has not answered for so long that another may own the partitions."""
 
 
 class StoreError(TapelineError):

@@ -16,7 +16,8 @@ import structlog
 
 from app.engine import checkpoint
 from app.engine.block import Block
-from app.engine.liveness import LEASE_S, Liveness
+from app.engine.lease import Lease
+from app.engine.liveness import Liveness
 from app.engine.publisher import Publisher
 from app.engine.source import Source
 from app.engine.stage import Stage
@@ -81,6 +82,7 @@ class Engine:
         app: The Faust app; the engine becomes its flow.
         source: Where blocks come from.
         publisher: Where records go.
+        lease: The right to write; the transport renews it.
         cadence: How often to emit and to checkpoint.
         metrics: What is counted.
         on_ready: Called whenever partitions were assigned and their state restored.
@@ -91,6 +93,7 @@ class Engine:
         app: BlockApp,
         source: Source,
         publisher: Publisher,
+        lease: Lease,
         cadence: Cadence,
         metrics: Metrics,
         on_ready: Callable[[], None],
@@ -98,6 +101,7 @@ class Engine:
         self.app = app
         self.source = source
         self.publisher = publisher
+        self.lease = lease
         self._cadence = cadence
         self._metrics = metrics
         self._on_ready = on_ready
@@ -138,7 +142,6 @@ class Engine:
 
     def start_pulse(self) -> None:
         """Register the clock of the engine: emissions, checkpoints, watchdog."""
-        self.app.task(self._heartbeat)
         self.app.task(self._pulse)
 
     def reads(self, topic: str) -> bool:
@@ -226,6 +229,7 @@ class Engine:
                 stage = agent.stages.get(block.partition)
                 if stage is None or self._leaving or block.epoch != self.source.epoch:
                     return  # revoked while it waited: whoever owns the partition reads it again
+                await self.lease.fresh()
                 fresh = block.after(stage.offset)
                 if fresh is None:
                     return
@@ -248,16 +252,6 @@ class Engine:
                 stage.emit(full=full)
         self._emitted_at = time.monotonic()
 
-    async def _heartbeat(self) -> None:
-        self._liveness.beat()
-        while not self.app.should_stop:
-            await asyncio.sleep(LEASE_S / 16)
-            try:
-                self._liveness.require_lease()
-            except TimeoutError as error:
-                self._die(error, "lease lost")
-            self._liveness.beat()
-
     async def _pulse(self) -> None:
         checkpoint_at = clock_at = time.monotonic()
         while not self.app.should_stop:
@@ -265,6 +259,9 @@ class Engine:
             try:
                 now = time.monotonic()
                 self._liveness.require_restored()
+                if not any(agent.stages for agent in self._agents):
+                    continue
+                await self.lease.fresh()
                 if now - self._emitted_at >= self._cadence.emit_every_s:
                     async with self._quiet:
                         self._emit()
@@ -314,7 +311,7 @@ class Engine:
                 if TopicPartition(agent.topic, partition) in positions
             ]
             await loop.run_in_executor(None, self.publisher.flush)
-            self._liveness.require_lease()
+            self.lease.require()
             for agent, partition, rows in snapshot:
                 self._write(agent, partition, rows)
             await loop.run_in_executor(None, self.publisher.flush)

@@ -6,16 +6,12 @@ last checkpoint. The clock is handed in, so that tests need not wait.
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from app.topics import TopicPartition
 
-LEASE_S: Final = 8.0
-"""Below the group's session timeout."""
-
 
 class Liveness:
-    """The heart, the restore deadline and the commit watchdog of one worker.
+    """The restore deadline and the commit watchdog of one worker.
 
     Args:
         stuck_after_s: Commits that stand still for so long, behind what was read, are stuck.
@@ -32,25 +28,9 @@ class Liveness:
         self._stuck_after_s = stuck_after_s
         self._restore_within_s = restore_within_s
         self._clock_s = clock_s
-        self._beat_s = clock_s()
         self._expected_s: float | None = None
         self._watched_s = clock_s()
         self._moved: dict[TopicPartition, tuple[int, float]] = {}
-
-    def beat(self) -> None:
-        """Say that the process runs; called several times a lease."""
-        self._beat_s = self._clock_s()
-
-    def require_lease(self) -> None:
-        """Refuse to go on after a pause: others own the partitions by now.
-
-        What the process would write could be older than what they have written.
-
-        Raises:
-            TimeoutError: There was no beat for longer than the lease.
-        """
-        if self._clock_s() - self._beat_s > LEASE_S:
-            raise TimeoutError(f"paused for more than {LEASE_S:.0f} s")
 
     def expect(self, partitions: int) -> None:
         """Partitions were assigned: their state must be restored in time."""

@@ -1,16 +1,20 @@
 """Where records go: one idempotent librdkafka producer for all that a worker publishes.
 
 Idempotence keeps the records of a partition in the order in which they were published, without
-holes: what is in the log is always a prefix of what was published.
+holes: what is in the log is always a prefix of what was published. A worker's publisher writes for
+as long as its lease lasts (`app.engine.lease`), and drops what it could not deliver soon after.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from app.engine.lease import DELIVER_WITHIN_S, Lease
 from app.errors import DeliveryFailed
 
 FLUSH_TIMEOUT_S = 60.0
+LOOK_EVERY_S = 0.1
 BATCH = 10_000
 QUEUE = 1_000_000
 
@@ -20,11 +24,16 @@ class Publisher:
 
     Args:
         client: librdkafka settings that reach the broker.
+        lease: The right to publish; None for one who owns no partitions.
         linger_ms: How long a record may wait for company.
     """
 
-    def __init__(self, client: Mapping[str, object], linger_ms: float = 2) -> None:
+    def __init__(
+        self, client: Mapping[str, object], lease: Lease | None = None, linger_ms: float = 2
+    ) -> None:
         self._failed: str | None = None
+        self._require = _always if lease is None else lease.require
+        deliver_within_s = FLUSH_TIMEOUT_S if lease is None else DELIVER_WITHIN_S
         self._producer = Producer(
             {
                 **client,
@@ -36,15 +45,20 @@ class Publisher:
                 "queue.buffering.max.messages": QUEUE,
                 "queue.buffering.max.kbytes": 128 << 10,
                 "message.max.bytes": 8 << 20,
-                "message.timeout.ms": 120_000,
+                "message.timeout.ms": round(deliver_within_s * 1000),
                 "delivery.report.only.error": True,
                 "on_delivery": self._note_failure,
             }
         )
 
     def publish(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
-        """Queue one record; waits while the queue is full."""
+        """Queue one record; waits while the queue is full.
+
+        Raises:
+            LeaseLost: The partition may be another's by now.
+        """
         while True:
+            self._require()
             try:
                 self._producer.produce(topic, value, key, partition)
             except BufferError:
@@ -55,7 +69,11 @@ class Publisher:
     def publish_many(
         self, topic: str, partition: int, keys: Sequence[bytes | None], values: Sequence[bytes]
     ) -> None:
-        """Queue records of one partition, in order; waits while the queue is full."""
+        """Queue records of one partition, in order; waits while the queue is full.
+
+        Raises:
+            LeaseLost: The partition may be another's by now.
+        """
         for start in range(0, len(values), BATCH):
             stop = start + BATCH
             batch = [
@@ -64,6 +82,7 @@ class Publisher:
             ]
             while len(self._producer) + len(batch) > QUEUE:
                 self._producer.poll(0.05)
+            self._require()
             queued = self._producer.produce_batch(topic, batch, partition=partition)
             if queued != len(batch):
                 # Never a hole: what did not fit follows one by one, in order.
@@ -77,12 +96,21 @@ class Publisher:
         Raises:
             DeliveryFailed: A record was refused or not acknowledged in time.
         """
-        left = self._producer.flush(FLUSH_TIMEOUT_S)
-        if self._failed is not None:
-            raise DeliveryFailed(self._failed)
-        if left:
-            raise DeliveryFailed(f"{left} records not acknowledged within {FLUSH_TIMEOUT_S:.0f} s")
+        deadline = time.monotonic() + FLUSH_TIMEOUT_S
+        while True:
+            left = self._producer.flush(LOOK_EVERY_S)
+            if self._failed is not None:
+                raise DeliveryFailed(self._failed)
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                where = f"{left} records not acknowledged"
+                raise DeliveryFailed(f"{where} within {FLUSH_TIMEOUT_S:.0f} s")
 
     def _note_failure(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._failed = f"{message.topic()}[{message.partition()}]: {error}"
+
+
+def _always() -> None:
+    """Nothing is required of one who owns nothing."""

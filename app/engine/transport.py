@@ -26,6 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from app.engine.block import Block
+from app.engine.lease import Lease
 from app.engine.source import Source
 from app.errors import TapelineError
 from app.topics import TopicPartition
@@ -43,6 +44,7 @@ class Flow(Protocol):
     """What the transport asks of the engine."""
 
     source: Source
+    lease: Lease
 
     def reads(self, topic: str) -> bool:
         """Return whether the topic is read in blocks."""
@@ -82,6 +84,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._changelog_fetch: asyncio.Future[Any] | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._ready = False
+        self._heard_of: Any = None
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
         """Yield blocks, or changelog records while tables recover."""
@@ -191,9 +194,29 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Keep Faust's own fetcher off the topics that are read in blocks."""
         blocks = [KafkaPartition(*tp) for tp in assigned if self._flow.reads(tp.topic)]
-        await self._thread.call_thread(self._pause, self._thread._ensure_consumer(), blocks)  # noqa: SLF001
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - there is no other way to it
+        await self._thread.call_thread(self._pause, consumer, blocks)
+        self._renew_lease_with(consumer)
         self._flow.expect(len(blocks))
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def _renew_lease_with(self, consumer: AIOKafkaConsumer) -> None:
+        """Let the lease follow the group's heartbeats, which run in the consumer's own thread."""
+        lease, group = self._flow.lease, consumer._coordinator  # noqa: SLF001
+        lease.renew(lease.now_s())
+        if self._heard_of is group:
+            return
+        self._heard_of = group
+        heartbeat = group._do_heartbeat  # noqa: SLF001
+
+        async def renew() -> bool:
+            sent_s = lease.now_s()
+            is_answered = bool(await heartbeat())
+            if is_answered:
+                lease.renew(sent_s)
+            return is_answered
+
+        group._do_heartbeat = renew  # noqa: SLF001
 
     @staticmethod
     async def _pause(consumer: AIOKafkaConsumer, tps: list[KafkaPartition]) -> None:
