@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import polars as pl
 
 from app import topics
 from app.domain.normalize import Normalized, Normalizer
@@ -33,7 +34,7 @@ class Normalize:
         self._tail = tail
         self._codec = codec
         self._ticks_through = -1
-        self._dead_through = -1
+        self._refused: set[int] = set()
 
     @property
     def offset(self) -> int:
@@ -63,23 +64,32 @@ class Normalize:
                 f"{topics.RAW.name}[{partition}] ends at {end}, but ticks of it up to "
                 f"{self._ticks_through} were published"
             )
-        self._dead_through = self._tail.dead_letters_through(topics.RAW, partition)
+        fence = self._core.offset
+        self._refused = self._tail.dead_letters_beyond(topics.RAW, partition, fence)
 
     async def apply(self, block: Block) -> None:
         """Normalize one block and publish what became of it."""
         decoded = block.decoded()
         keys = list(block.keys)
-        done = self._core.apply(decoded.frame, keys, block.appended_us)
+        done = self._core.apply(self._not_refused(decoded.frame), keys, block.appended_us)
         refused = [*decoded.bad, *done.refused]
         for row, reason, detail in sorted(refused):
-            if block.offsets[row] > self._dead_through:
+            if block.offsets[row] not in self._refused:
                 self._out.dead_letter(block, row, reason, detail)
+        if self._refused and block.last_offset >= max(self._refused):
+            self._refused = set()
         for row, symbol in done.rerouted:
             self._out.reroute(block.values[row], symbol)
         self._publish(block, keys, done)
         for gap in done.gaps:
             self._out.gap(gap, self._core.partition)
         self._out.count(done)
+
+    def _not_refused(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Leave out what was refused before a crash, though a registry may know it by now."""
+        if not self._refused:
+            return frame
+        return frame.filter(~frame["offset"].is_in(sorted(self._refused)))
 
     def _publish(self, block: Block, keys: list[bytes | None], done: Normalized) -> None:
         accepted = done.accepted

@@ -50,19 +50,27 @@ class Tail:
         for values in self._last(topics.TICKS, partition, window):
             yield decode(values, topics.TICKS.schema, self._registry).frame
 
-    def dead_letters_through(self, source: Topic, partition: int) -> int:
-        """Return the highest offset of `source` among the dead letters of a partition, or -1.
+    def dead_letters_beyond(self, source: Topic, partition: int, offset: int) -> set[int]:
+        """Return the offsets of `source` beyond one that are in the dead letters of a partition.
 
-        Others may write dead letters of other topics between, so the end is searched in
-        growing steps until one of `source` is found.
+        They are there in order, and those of other topics between: the end is read in growing
+        steps until an earlier one of `source` is met.
         """
-        return self._through(
-            topics.DEAD_LETTERS,
-            partition,
-            lambda letter: (
-                letter["offset"] if letter["topic"] == self._reader.prefix + source.name else -1
-            ),
-        )
+        codec = RecordCodec(topics.DEAD_LETTERS.schema, self._registry)
+        name = self._reader.prefix + source.name
+        step = STEP
+        while True:
+            found, read = set(), 0
+            for values in self._last(topics.DEAD_LETTERS, partition, step):
+                read += len(values)
+                for value in values:
+                    with suppress(Undecodable):
+                        letter = codec.decode(value or b"")
+                        if letter["topic"] == name:
+                            found.add(letter["offset"])
+            if read < step or (found and min(found) <= offset):
+                return {each for each in found if each > offset}
+            step *= 10
 
     def refused_through(self, source: Topic, partition: int, by: str, start: int) -> int:
         """Return the highest offset at or beyond `start` that agent `by` has refused, or -1.
