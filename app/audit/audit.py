@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from app.audit.recompute import Recompute
 from app.audit.records import Decoder, Message
 from app.audit.report import Report
 from app.audit.rules import Rules
+from app.audit.stores import Stores
 from app.audit.warm import Warm
 from app.settings import Settings
+from app.topics import Topic
 
 MEMORY = "512MB"
 """Of DuckDB; beyond it goes to disk."""
@@ -44,6 +46,18 @@ class Scope:
     start_us: int | None = None
     end_us: int | None = None
     has_stores: bool = True
+
+    @property
+    def is_span(self) -> bool:
+        """Whether the bars of a span of time are asked for."""
+        return self.start_us is not None or self.end_us is not None
+
+    def within(self) -> str:
+        """Return the condition that a bar is asked for."""
+        start, end = self.start_us, self.end_us
+        parts = ["true" if start is None else f"open_us >= {start}",
+                 "true" if end is None else f"open_us < {end}"]  # fmt: skip
+        return " AND ".join(parts)
 
 
 @contextmanager
@@ -80,7 +94,7 @@ class Audit:
         log: Log,
         report: Report,
     ) -> None:
-        self._settings, self._scope, self._db, self._log = settings, scope, db, log
+        self._settings, self.scope, self.db, self.log = settings, scope, db, log
         self.report = report
         url = settings.schema_registry_url
         self._ticks, self._clocks = Decoder("tick", url), Decoder("clock", url)
@@ -97,56 +111,89 @@ class Audit:
                    " open_us BIGINT)")  # fmt: skip
         db.execute("CREATE TABLE begins (p INTEGER, begin_off BIGINT)")
 
+    def cut(self) -> Cut:
+        """Wait for the groups, and learn where the logs begin and are cut."""
+        at = cut(self.log, self._settings, self.report, has_stores=self.scope.has_stores)
+        self.begins = self.log.begins(topics.TICKS)
+        self.db.executemany("INSERT INTO begins VALUES (?, ?)", sorted(self.begins.items()))
+        return at
+
     def full(self) -> None:
         """Audit all that the logs and the stores hold."""
-        at = cut(self._log, self._settings, self.report, has_stores=self._scope.has_stores)
-        begins = self._log.begins(topics.TICKS)
-        self._db.executemany("INSERT INTO begins VALUES (?, ?)", sorted(begins.items()))
+        at = self.cut()
         self.read_clocks({})
-        self.read_ticks(begins, at.ticks)
+        self.read_ticks({}, at.ticks)
         self.read_bars({}, at.bars)
         self.read_letters({}, at.letters)
         self.compare_raw({}, at.raw)
-        self.conservation.judge(self._settings.topic(topics.RAW), begins)
-        self.amend(begins, at.ticks)
+        self.conservation.judge(self.name(topics.RAW), self.begins, {})
+        self.amend(at.ticks)
         self.bars.make()
-        if self._scope.has_stores:
+        if self.scope.has_stores:
             self.warm.take_all()
             digests = self.hot.take_all(self.report)
             self.report.count("I3", redis=digests, **self.warm.digest())
         self.read_later(at.bars)
         self.emissions.settle()
-        self._db.execute(
+        self.db.execute(
             "INSERT INTO wanted SELECT symbol, venue, timeframe, open_us FROM expected"
             " UNION SELECT symbol, venue, timeframe, open_us FROM newest"
         )
         self.judge(is_full=True)
 
-    def judge(self, *, is_full: bool) -> None:
-        """Compare all that was read."""
-        judge = Judge(self._db, self.report, self._settings.timeframes, is_full=is_full)
-        self.emissions.judge(self.report)
-        judge.bars()
-        if self._scope.has_stores:
-            judge.store("Postgres", "pg_bars")
-            judge.store("Redis", "redis_bars")
-            judge.history()
+    def name(self, topic: Topic) -> str:
+        """Return a topic's name on the broker."""
+        return self._settings.topic(topic)
 
-    def read_clocks(self, starts: Offsets) -> None:
-        """Take the recorded ticks of the clock."""
-        for p, end in self._log.ends(topics.CLOCK).items():
-            for messages in self._log.read(topics.CLOCK, p, starts.get(p, 0), end):
+    def judge(self, *, is_full: bool, is_to_the_end: bool = True) -> None:
+        """Compare all that was read."""
+        self.emissions.judge(self.report)
+        Judge(
+            self.db, self.report, self._settings.timeframes,
+            is_full=is_full, is_to_the_end=is_to_the_end,
+        ).bars()  # fmt: skip
+        if self.scope.has_stores:
+            Stores(self.db, self.report, is_full=is_full).judge()
+
+    def take_stores(self, query: str) -> None:
+        """Take from the stores the bars whose keys a query gives."""
+        if self.scope.has_stores:
+            keys = self.db.execute(query).fetchall()
+            self.warm.take(keys)
+            self.hot.take(keys, self.report)
+
+    def correctable_since(self, partition: int, append_us: int) -> int:
+        """Return the first offset of ticks.v1 that an amendment of a time may change."""
+        reach_us = round(self._settings.correct_for_s * 1e6)
+        return self.log.since(topics.TICKS, partition, append_us - reach_us)
+
+    def amendable_until(self, partition: int, offset: int) -> int:
+        """Return the offset of ticks.v1 up to which ticks before another may be amended."""
+        [(append_us,)] = self.db.execute(
+            "SELECT max(append_us) FROM accepted WHERE p = ? AND off < ?", [partition, offset]
+        ).fetchall()
+        if append_us is None:
+            return offset
+        reach_us = round(self._settings.correct_for_s * 1e6)
+        return self.log.since(topics.TICKS, partition, int(append_us) + reach_us)
+
+    def read_clocks(self, starts: Mapping[int, int]) -> Offsets:
+        """Take the recorded ticks of the clock; return where they end."""
+        ends = self.log.ends(topics.CLOCK)
+        for p, end in ends.items():
+            for messages in self.log.read(topics.CLOCK, p, starts.get(p, 0), end):
                 rows, _ = self._clocks.rows(messages)
                 found = [(m.partition, f["tick_offset"], f["time"]) for m, f in rows]
                 if found:
-                    self._db.executemany("INSERT INTO clocks VALUES (?, ?, ?)", found)
+                    self.db.executemany("INSERT INTO clocks VALUES (?, ?, ?)", found)
+        return ends
 
     def read_ticks(
         self, starts: Mapping[int, int], stops: Mapping[int, int], *, is_folded: bool = True
     ) -> None:
         """Take ticks in order, for I1 and for the bars."""
         for p, stop in stops.items():
-            for messages in self._log.read(topics.TICKS, p, starts.get(p, 0), stop):
+            for messages in self.log.read(topics.TICKS, p, starts.get(p, 0), stop):
                 table = self._decoded(messages)
                 if table is not None and is_folded:
                     self.recompute.fold(table, p)
@@ -162,7 +209,7 @@ class Audit:
 
     def read_again(self, p: int, start: int, stop: int, *, everything: bool) -> None:
         """Take ticks of which lateness was judged before: all, or those of dirty bars."""
-        for messages in self._log.read(topics.TICKS, p, start, stop):
+        for messages in self.log.read(topics.TICKS, p, start, stop):
             rows, _ = self._ticks.rows(messages)
             if rows:
                 table = self._ticks.table(rows, TICK)
@@ -171,57 +218,34 @@ class Audit:
     def read_bars(self, starts: Mapping[int, int], stops: Mapping[int, int]) -> None:
         """Take emissions."""
         for p, stop in stops.items():
-            for messages in self._log.read(topics.BARS, p, starts.get(p, 0), stop):
+            for messages in self.log.read(topics.BARS, p, starts.get(p, 0), stop):
                 self.emissions.add(messages, self.report)
 
     def read_later(self, starts: Mapping[int, int]) -> None:
         """Take what was emitted since the cut: those bars are not at rest."""
-        for p, stop in self._log.ends(topics.BARS).items():
-            for messages in self._log.read(topics.BARS, p, starts.get(p, 0), stop):
+        for p, stop in self.log.ends(topics.BARS).items():
+            for messages in self.log.read(topics.BARS, p, starts.get(p, 0), stop):
                 self.emissions.add(messages, self.report, is_later=True)
 
     def read_letters(self, starts: Mapping[int, int], stops: Mapping[int, int]) -> None:
         """Take dead letters."""
         for p, stop in stops.items():
-            for messages in self._log.read(topics.DEAD_LETTERS, p, starts.get(p, 0), stop):
+            for messages in self.log.read(topics.DEAD_LETTERS, p, starts.get(p, 0), stop):
                 self.conservation.refuse(messages)
 
     def compare_raw(self, starts: Mapping[int, int], stops: Mapping[int, int]) -> None:
         """See what became of raw records; and whether letters of other topics are whole."""
         name = self._settings.topic(topics.RAW)
         for p, stop in stops.items():
-            for messages in self._log.read(topics.RAW, p, starts.get(p, 0), stop):
+            for messages in self.log.read(topics.RAW, p, starts.get(p, 0), stop):
                 self.conservation.compare(name, messages, is_raw=True)
         for topic in (topics.TICKS, topics.BARS):
             name = self._settings.topic(topic)
             for p, off in self.conservation.places(name):
-                for messages in self._log.read(topic, p, off, off + 1):
+                for messages in self.log.read(topic, p, off, off + 1):
                     self.conservation.compare(name, messages, is_raw=False)
 
-    def amend(self, begins: Mapping[int, int], stops: Mapping[int, int]) -> None:
+    def amend(self, stops: Mapping[int, int]) -> None:
         """Compute the bars anew whose trades were corrected or cancelled."""
         for p, start, stop in self.recompute.dirty_ranges():
-            self.read_again(p, max(start, begins.get(p, 0)), min(stop, stops[p]), everything=False)
-
-
-def audit(settings: Settings, scope: Scope, limit: int = 20) -> Report:
-    """Audit once.
-
-    Args:
-        settings: Where all is.
-        scope: What is audited.
-        limit: Differences of each kind that are kept.
-    """
-    report = Report(limit)
-    with ExitStack() as stack:
-        db = stack.enter_context(database())
-        log = Log(settings)
-        stack.callback(log.close)
-        run = Audit(settings, scope, db, log, report)
-        stack.callback(run.hot.close)
-        run.full()
-        report.count("read", **log.records_read)
-    return report
-
-
-__all__ = ["Audit", "Cut", "Scope", "audit", "database"]
+            self.read_again(p, start, min(stop, stops[p]), everything=False)

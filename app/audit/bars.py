@@ -22,7 +22,7 @@ FROM parts GROUP BY side, name, symbol, base_us
 PLACED = f"""
 WITH on_rungs AS (
     SELECT b.*, r.timeframe, r.width_us, r.how, r.profile, r.grace_us
-    FROM bases b JOIN rungs r ON r.name = b.name AND r.symbol = b.symbol
+    FROM {{source}} b JOIN rungs r ON r.name = b.name AND r.symbol = b.symbol
     LEFT JOIN series s ON s.name = b.name AND s.symbol = b.symbol
     WHERE b.side = '' OR list_contains(s.sides, b.side)
 ), within AS (
@@ -66,7 +66,8 @@ CREATE OR REPLACE TABLE expected AS
     FROM placed p WHERE open_us IS NOT NULL
     GROUP BY p.symbol, p.name, timeframe, side, open_us
 )
-SELECT m.* EXCLUDE (kind, grace_us), close_us + grace_us <= s.stream_us AS is_over,
+SELECT m.* EXCLUDE (kind, grace_us), close_us + grace_us AS over_us,
+       close_us + grace_us <= s.stream_us AS is_over,
        close_us + grace_us <= greatest(s.stream_us, coalesce(c.now_us + s.ahead_us, {never}))
            AS may_be_over,
        NULL::VARCHAR AS notional, NULL::HUGEINT AS vwap
@@ -89,7 +90,7 @@ class Bars:
     def make(self) -> None:
         """Make the table anew."""
         self._db.execute(BASES)
-        self._db.execute(EXPECTED.format(placed=PLACED, never=NEVER))
+        self._db.execute(EXPECTED.format(placed=PLACED.format(source="bases"), never=NEVER))
         self._db.execute(
             "CREATE OR REPLACE TEMP TABLE sums (row BIGINT, notional VARCHAR, vwap HUGEINT)"
         )
@@ -101,6 +102,20 @@ class Bars:
             "UPDATE expected SET notional = s.notional, vwap = s.vwap"
             " FROM sums s WHERE s.row = expected.rowid"
         )
+
+    def holding(self, bases: str) -> str:
+        """Return a query of the keys of all bars that hold some of the shortest.
+
+        Args:
+            bases: A table of side, name, symbol and base_us.
+        """
+        return f"""
+            {PLACED.format(source=bases)}
+            SELECT DISTINCT symbol, name AS venue,
+                   timeframe || CASE WHEN side = '' THEN '' ELSE '.' || side END AS timeframe,
+                   open_us
+            FROM placed WHERE open_us IS NOT NULL
+        """
 
     def _sums(self) -> Iterator[pa.Table]:
         """Yield notional and VWAP of each bar: whole numbers of 80 digits are Python's."""

@@ -5,7 +5,7 @@ chunk, and only those that are neither are decoded. What is left must be a repea
 tick, or have gone to another partition or name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import md5
 from typing import Any
 
@@ -44,7 +44,7 @@ CREATE TABLE accepted (p INTEGER, off BIGINT, raw_off BIGINT, prefix BLOB, venue
     symbol VARCHAR, trade_id VARCHAR, event_us BIGINT, ingest_us BIGINT, append_us BIGINT,
     ident UBIGINT, same UBIGINT, content UBIGINT);
 CREATE TABLE letters (topic VARCHAR, p INTEGER, off BIGINT, digest BLOB, reason VARCHAR,
-    detail VARCHAR, append_us BIGINT);
+    detail VARCHAR, append_us BIGINT, at_p INTEGER, at_off BIGINT);
 CREATE TABLE leftover (p INTEGER, off BIGINT, venue VARCHAR, symbol VARCHAR, ident UBIGINT,
     same UBIGINT);
 """
@@ -100,11 +100,21 @@ class Conservation:
         self._report.add("I6", ({"what": "no dead letter", "bar": f"offset {o}"} for o in bad))
         found: list[tuple[Any, ...]] = [
             (f["topic"], f["partition"], f["offset"], _digest(f["key"], f["value"]), f["reason"],
-             f["detail"], f["append_time"])
-            for _, f in rows
+             f["detail"], f["append_time"], m.partition, m.offset)
+            for m, f in rows
         ]  # fmt: skip
         if found:
-            names = ("topic", "p", "off", "digest", "reason", "detail", "append_us")
+            names = (
+                "topic",
+                "p",
+                "off",
+                "digest",
+                "reason",
+                "detail",
+                "append_us",
+                "at_p",
+                "at_off",
+            )
             columns = dict(zip(names, map(list, zip(*found, strict=True)), strict=True))
             self._db.register("chunk", pa.table(columns))
             self._db.execute("INSERT INTO letters SELECT * FROM chunk")
@@ -155,7 +165,7 @@ class Conservation:
         counted = self._db.execute(
             "SELECT count(*), coalesce(sum(is_accepted::INT), 0),"
             " coalesce(sum((is_refused AND NOT is_accepted)::INT), 0) FROM fates"
-        ).fetchone() or (0, 0, 0)
+        ).fetchall()[0]
         for name, number in zip(("raw", "accepted", "refused"), counted, strict=True):
             self.counts[name] += int(number)
         doubtful = self._db.execute(
@@ -213,24 +223,25 @@ class Conservation:
                            AND (a.symbol <> l.symbol OR a.p <> l.p)) AS is_rerouted
             FROM leftover l
         """)
-        row = self._db.execute(
+        [(count,)] = self._db.execute(
             "SELECT count(*) FROM lost WHERE NOT is_repeat AND NOT is_rerouted"
-        ).fetchone()
-        return int(row[0]) if row else 0
+        ).fetchall()
+        return int(count)
 
-    def judge(self, raw_topic: str, begins: dict[int, int]) -> None:
+    def judge(self, raw_topic: str, begins: Mapping[int, int], starts: Mapping[int, int]) -> None:
         """Tell what was lost, and what is there twice.
 
         Args:
             raw_topic: Its whole name.
             begins: First offset of ticks.v1 by partition; a repeat of what is gone is beyond_log.
+            starts: Below it raw records were judged before, with all their letters.
         """
         report, db = self._report, self._db
         unexplained = self.unexplained()
         counted = db.execute(
             "SELECT coalesce(sum(is_repeat::INT), 0),"
             " coalesce(sum((is_rerouted AND NOT is_repeat)::INT), 0) FROM lost"
-        ).fetchone() or (0, 0)
+        ).fetchall()[0]
         self.counts["repeats"], self.counts["rerouted"] = map(int, counted)
         gone = ", ".join(str(p) for p, begin in begins.items() if begin > 0) or "-1"
         lost = f"""
@@ -265,6 +276,11 @@ class Conservation:
             SELECT topic || ' ' || p || ':' || off, 'letters', '1', count(*)::VARCHAR
             FROM letters GROUP BY topic, p, off HAVING count(*) > 1""",
         )
+        for p, start in starts.items():
+            again = f"""
+                SELECT topic || ' ' || p || ':' || off, 'letters', '1', 'more'
+                FROM letters WHERE topic = '{raw_topic}' AND p = {p} AND off < {start}"""
+            report.add_query("I6", db, "is in the dead letters again", again)
         report.add_query(
             "I6",
             db,
@@ -276,7 +292,7 @@ class Conservation:
         report.count("I1", **self.counts, lost=missing, beyond_log=beyond_log)
         row = db.execute(
             f"SELECT count(*), count(*) FILTER (topic = '{raw_topic}') FROM letters"
-        ).fetchone() or (0, 0)
+        ).fetchall()[0]
         report.count("I6", dead_letters=int(row[0]), of_raw=int(row[1]))
 
 

@@ -90,9 +90,8 @@ class Emissions:
         }  # fmt: skip
         for what, query in checks.items():
             report.add_query("I4", self._db, what, query)
-        found = self._db.execute(
+        [(emitted, bars, final)] = self._db.execute(
             "SELECT (SELECT count(*) FROM emitted), count(*), coalesce(sum(is_final::INT), 0)"
             " FROM newest"
-        ).fetchone()
-        emitted, bars, final = found or (0, 0, 0)
+        ).fetchall()
         report.count("I4", emissions=int(emitted), bars=int(bars), final=int(final))

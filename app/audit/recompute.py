@@ -5,6 +5,7 @@ bars of every timeframe are made of those. Prices and sizes are whole numbers of
 of two has up to 54 digits, so both are split at 1e14 and the parts summed apart.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 import duckdb
@@ -235,7 +236,7 @@ class Recompute:
                 SELECT 1 FROM dirty d WHERE d.side = p.side AND d.name = p.name
                     AND d.symbol = p.symbol AND d.base_us = p.base_us)
         """)
-        return _merged(ranges)
+        return merged(ranges)
 
     def _begin(self, chunk: pa.Table, newest: int) -> None:
         self._db.register("chunk", chunk)
@@ -280,15 +281,15 @@ class Recompute:
         self._db.unregister("coded")
 
     def _number(self, query: str) -> int:
-        row = self._db.execute(query).fetchone()
-        return -1 if row is None or row[0] is None else int(row[0])
+        [(found,)] = self._db.execute(query).fetchall()
+        return -1 if found is None else int(found)
 
 
 def _day(day: int) -> date:
     return datetime.fromtimestamp(day * 86_400, UTC).date()
 
 
-def _merged(ranges: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+def merged(ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     """Join ranges of one partition that touch, or nearly."""
     found: list[tuple[int, int, int]] = []
     for p, start, stop in sorted(ranges):

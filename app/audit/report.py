@@ -68,7 +68,7 @@ class Report:
             "bars_checked": self.numbers.get("I2", {}).get("bars", 0),
             "mismatches": self.mismatches,
             "seconds": round(time.monotonic() - self._began_s, 3),
-            "differences": dict(self.counts),
+            "differences": {name: count for name, count in self.counts.items() if count},
             **self.numbers,
             **more,
         }

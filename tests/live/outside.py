@@ -5,9 +5,9 @@ Reads with confluent-kafka, fastavro, redis and psycopg directly; nothing of the
 
 import json
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from functools import cache
@@ -59,6 +59,17 @@ class Outside:
     postgres_url: str
     prefix: str
     partitions: int = 4
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def env(self) -> dict[str, str]:
+        """Return the environment in which our commands find it; `settings` are its workers'."""
+        return {
+            **self.settings,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            "REDIS_URL": self.redis_url,
+            "POSTGRES_URL": self.postgres_url,
+            "TAPELINE_TOPIC_PREFIX": self.prefix,
+        }
 
     def log(self, topic: str) -> list[Record]:
         """Return all records of a topic, by partition in offset order."""
@@ -208,10 +219,10 @@ def _schema(name: str) -> Any:
 def _decimals(name: str) -> dict[str, int]:
     """Return the scale of each decimal field."""
     scales = {}
-    for field in json.loads((SCHEMAS / f"{name}.avsc").read_text())["fields"]:
-        for branch in field["type"] if isinstance(field["type"], list) else [field["type"]]:
+    for each in json.loads((SCHEMAS / f"{name}.avsc").read_text())["fields"]:
+        for branch in each["type"] if isinstance(each["type"], list) else [each["type"]]:
             if isinstance(branch, dict) and branch.get("logicalType") == "decimal":
-                scales[field["name"]] = branch["scale"]
+                scales[each["name"]] = branch["scale"]
     return scales
 
 

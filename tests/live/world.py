@@ -146,7 +146,8 @@ class World:
         self.prefix = f"live-{name}."
         self._database = f"live_{name}"
         server = stack.postgres.rpartition("/")[0]
-        self.outside = Outside(stack.kafka, stack.redis, f"{server}/{self._database}", self.prefix)
+        url = f"{server}/{self._database}"
+        self.outside = Outside(stack.kafka, stack.redis, url, self.prefix, settings=settings)
         self._admin = KafkaAdmin({"bootstrap.servers": stack.kafka}, prefix=self.prefix)
         self.workers: list[Worker] = []
 
