@@ -13,6 +13,7 @@ ALLOWED = {
     "schemas/": ("schemas",),
     "app/domain/": ("app.domain", "app.errors", "schemas"),
     "app/": ("app", "schemas"),
+    "app/audit/": ("app.audit", "app.errors", "app.settings", "app.topics"),
     "agents/": ("app", "schemas"),
     "connectors/": (
         "connectors", "app.breaker", "app.domain", "app.errors", "app.topics", "app.partitions",
@@ -76,9 +77,25 @@ def test_the_pure_core_knows_no_clock_and_no_wire() -> None:
     assert found == []
 
 
+def test_the_auditor_shares_no_code_with_what_it_audits() -> None:
+    """Two ways to a bar are only two while nothing of the core, the codecs or the edges is used."""
+    rooms = ("app.domain", "app.engine", "agents", "connectors", "schemas", "app.partitions")
+    found = [
+        f"{path.name} imports {module}"
+        for path in (ROOT / "app/audit").rglob("*.py")
+        for module in imported(path)
+        if module.startswith(rooms)
+    ]
+
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("file", "module"),
     [
+        ("app/audit/recompute.py", "app.domain.bars"),
+        ("app/audit/records.py", "schemas.record"),
+        ("app/audit/warm.py", "connectors.warm_postgres"),
         ("schemas/wire.py", "app.errors"),
         ("app/domain/bars.py", "app.topics"),
         ("app/outlets.py", "connectors.hot_redis"),
