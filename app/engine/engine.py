@@ -253,6 +253,14 @@ class Engine:
         self._emitted_at = time.monotonic()
 
     async def _pulse(self) -> None:
+        try:
+            await self._beat()
+        finally:
+            if self.app.crash_reason is not None:
+                # Faust would wait for its parts to end, some of which never do.
+                self._die(self.app.crash_reason, "worker crashed")
+
+    async def _beat(self) -> None:
         checkpoint_at = clock_at = time.monotonic()
         while not self.app.should_stop:
             await asyncio.sleep(self._cadence.emit_every_s)

@@ -22,6 +22,8 @@ import faust
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
@@ -229,10 +231,26 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_stop()
 
     async def commit_positions(self, positions: Mapping[TopicPartition, int]) -> bool:
-        """Commit next offsets to read; False when the group has moved on meanwhile."""
+        """Commit next offsets to read; False when Kafka refuses it now, be it for a rebalance.
+
+        Faust's own commit ends the app without a word on most errors; here the next checkpoint
+        tries again, and the watchdog sees to it that it is not for ever.
+        """
         mine = self.assignment()
-        offsets = {TP(*tp): offset for tp, offset in positions.items() if TP(*tp) in mine}
-        return bool(not offsets or await self._commit(offsets))
+        offsets = {
+            KafkaPartition(*tp): OffsetAndMetadata(offset, "")
+            for tp, offset in positions.items()
+            if TP(*tp) in mine
+        }
+        if not offsets:
+            return True
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001
+        try:
+            await self._thread.call_thread(consumer.commit, offsets)
+        except KafkaError as error:
+            _log.warning("commit refused", error=f"{type(error).__name__}: {error}")
+            return False
+        return True
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT002
         """Do nothing: checkpoints commit."""
