@@ -1,5 +1,6 @@
 """What is measured, for Prometheus: ``tapeline_<noun>_<unit>_total``, labels from closed sets."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
@@ -42,6 +43,7 @@ class Metrics:
         self._refilled = counter(
             "refilled_records_total", "Records read again for a store that lost them", "noun"
         )
+        self._tasks = gauge("asyncio_tasks", "Tasks of the event loop, at the last checkpoint")
         self._partitions = gauge("assigned_partitions", "Partitions this worker reads")
         self._applied = gauge(
             "last_applied_offset_records", "Next offset to commit", "topic", "partition"
@@ -75,7 +77,8 @@ class Metrics:
             self._applied.labels(self._role, topic, partition).set(offset)
 
     def lag(self, lags: Mapping[TopicPartition, int]) -> None:
-        """How far the commits are behind the log."""
+        """How far the commits are behind the log; called in the event loop."""
+        self._tasks.labels(self._role).set(len(asyncio.all_tasks()))
         for (topic, partition), records in lags.items():
             self._lag.labels(self._role, topic, partition).set(max(records, 0))
 
