@@ -173,6 +173,7 @@ def _compute(parts: Parts) -> None:
         jump_limit=settings.price_jump_limit,
         quarantine_jumps=settings.price_jump_quarantine,
         dedupe_window=settings.dedupe_window,
+        max_series=settings.max_series,
     )
     outlets, tail = parts.outlets, parts.tail
     codec = RecordCodec(topics.RAW.schema, parts.registry)

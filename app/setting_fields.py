@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """How soon, at the earliest, the bars of an idle series are closed by the clock."""
     dedupe_window: Annotated[int, _of(values.whole(1, 10**9))] = 500_000
     """Ticks remembered a partition."""
+    max_series: Annotated[int, _of(values.whole(1, 10**7))] = 20_000
+    """Series (venue and symbol) of a partition; ticks of one more are refused."""
     stale_after_s: Interval = Field(60.0, validation_alias="STALE_AFTER")
     price_jump_limit: Annotated[float, _of(values.share)] = 0.10
     price_jump_quarantine: Annotated[bool, _of(values.truth)] = False

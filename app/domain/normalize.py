@@ -40,6 +40,7 @@ class Rules:
         jump_limit: Relative price change that is flagged, such as 0.10.
         quarantine_jumps: Refuse a jump instead of flagging it.
         dedupe_window: Ticks remembered at least.
+        max_series: Series (venue and symbol) of one partition; ticks of one more are refused.
     """
 
     partition_of: Callable[[str], int]
@@ -51,6 +52,7 @@ class Rules:
     jump_limit: float
     quarantine_jumps: bool
     dedupe_window: int
+    max_series: int
 
 
 @dataclass(slots=True)
@@ -125,6 +127,8 @@ class Normalizer:
         append_us = int(appended_us[-1])
         ticks, refused = refusals(ticks, keys, appended_us + self.rules.max_future_us)
         ticks, rerouted = self._rerouted(ticks)
+        ticks, unlisted = self._listed(ticks)
+        refused += unlisted
         new = pl.Series(self.seen.unseen(identities(ticks)), dtype=pl.Boolean)
         is_trade = ticks["action"] == "NEW"
         new &= ~(self._proven(ticks) & is_trade)
@@ -211,13 +215,31 @@ class Normalizer:
         }
         if not moved:
             return ticks, []
-        wrong = ticks.select(
-            pl.any_horizontal(
-                (pl.col("venue") == venue) & (pl.col("symbol") == symbol) for venue, symbol in moved
-            ).alias("wrong")
-        )["wrong"]
-        rows = ticks.filter(wrong).select("row", *SERIES).iter_rows()
-        return ticks.filter(~wrong), [(row, moved[venue, symbol]) for row, venue, symbol in rows]
+        pairs = pl.DataFrame([*moved], schema=list(SERIES), orient="row")
+        rows = ticks.join(pairs, on=SERIES, maintain_order="left").select("row", *SERIES)
+        rest = ticks.join(pairs, on=SERIES, how="anti", maintain_order="left")
+        return rest, [(row, moved[venue, symbol]) for row, venue, symbol in rows.iter_rows()]
+
+    def _listed(self, ticks: pl.DataFrame) -> tuple[pl.DataFrame, list[Refusal]]:
+        """Refuse ticks of new series beyond the limit: each takes memory, here and in its bars."""
+        unlisted = []
+        for name in ticks.select(SERIES).unique(maintain_order=True).iter_rows():
+            if name in self._series:
+                continue
+            if len(self._series) < self.rules.max_series:
+                self._of(*name)
+            else:
+                unlisted.append(name)
+        if not unlisted:
+            return ticks, []
+        pairs = pl.DataFrame(unlisted, schema=list(SERIES), orient="row")
+        rows = ticks.join(pairs, on=SERIES, maintain_order="left").select("row", *SERIES)
+        rest = ticks.join(pairs, on=SERIES, how="anti", maintain_order="left")
+        rule = f"the series of a partition must be at most MAX_SERIES, {self.rules.max_series}"
+        return rest, [
+            Refusal(row, "too_many_series", f"{rule}; {symbol}@{venue} is one more")
+            for row, venue, symbol in rows.iter_rows()
+        ]
 
     def _proven(self, ticks: pl.DataFrame) -> pl.Series:
         """Return which ticks the ids of contiguous venues prove to be repeats, however old."""

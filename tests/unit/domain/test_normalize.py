@@ -6,6 +6,7 @@ import pytest
 
 from app.domain.normalize import Normalized, Normalizer, Rules
 from app.domain.quality import Quality
+from app.domain.refuse import Refusal
 from app.errors import ConfigError
 from tests.unit.domain.ticks import block, tick, us
 
@@ -21,6 +22,7 @@ RULES = Rules(
     jump_limit=0.10,
     quarantine_jumps=False,
     dedupe_window=1_000,
+    max_series=100,
 )
 Row = dict[str, object]
 
@@ -298,3 +300,29 @@ def test_a_block_without_a_tick_is_nothing() -> None:
 
     assert done.accepted.is_empty()
     assert isinstance(done.accepted, pl.DataFrame)
+
+
+def test_ticks_of_one_series_more_than_the_limit_are_refused_and_their_neighbours_are_not() -> None:
+    """The first to come stay, through a restart as well; corrections and cancels count, too."""
+    core = fresh(max_series=2)
+    first = run(core, tick(symbol="A"), tick(symbol="B", action="CANCEL", trade_id="7"),
+                tick(symbol="C"), tick(symbol="A", price="101"))  # fmt: skip
+    again = fresh(max_series=2)
+    again.restore([(key, value) for key, value in core.save() if value is not None])
+    second = run(again, tick(symbol="C"), tick(symbol="B"), first_offset=4)
+
+    assert first.accepted["row"].to_list() == [0, 1, 3]
+    assert first.refused == [
+        Refusal(2, "too_many_series", "the series of a partition must be at most MAX_SERIES, 2; "
+                "C@KRAKEN is one more")
+    ]  # fmt: skip
+    assert second.accepted["row"].to_list() == [1]
+    assert [row for row, *_ in second.refused] == [0]
+
+
+def test_a_flood_of_symbols_of_another_partition_is_sent_on() -> None:
+    names = [f"ELSEWHERE{n}" for n in range(5_000)]
+    done = run(fresh(), tick(symbol="A"), *(tick(symbol=name) for name in names))
+
+    assert done.accepted["row"].to_list() == [0]
+    assert done.rerouted == list(enumerate(names, 1))
