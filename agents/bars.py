@@ -106,13 +106,16 @@ class Bars:
         if not self._core.plans.has_quote_bars(trades.names):
             return None
         places = block.columns()
-        if places is not None and not any((places.size(s) >= 0).any() for s in ("bid", "ask")):
+        if places is not None and not places.has_any("bid", "ask"):
             return None
         frame = block.decoded().frame
         return quote_bars.of_frame(frame, block.appended_us[frame["row"].to_numpy()])
 
     def _fold(self, trades: Trades, quotes: Quotes | None) -> list[Late]:
-        if quotes is not None and len(trades):
+        """Fold a part of a block, with the quotes that are in it."""
+        if not len(trades):
+            return []
+        if quotes is not None:
             quotes = quotes.between(int(trades.offset[0]), int(trades.offset[-1]) + 1)
         return self._core.fold(trades, quotes)
 

@@ -20,7 +20,7 @@ class Quotes(Stateless):
     async def apply(self, block: Block) -> None:
         """Take one block; one without a quote is not decoded for it."""
         places = block.columns()
-        if places is None or (places.size("bid") >= 0).any() or (places.size("ask") >= 0).any():
+        if places is None or places.has_any("bid", "ask"):
             self._core.fold(block.decoded().frame)
 
     def emit(self, *, full: bool) -> None:  # noqa: ARG002 - a quote never waits

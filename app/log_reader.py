@@ -11,6 +11,8 @@ from app.topics import Topic
 
 TIMEOUT_S = 20.0
 AT_ONCE = 10_000
+TO_THE_END = 1 << 62
+"""An offset beyond every log's end."""
 
 
 class LogReader:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from app import topics
-from app.log_reader import LogReader
+from app.log_reader import TO_THE_END, LogReader
 from app.topics import Topic
 from schemas.block import decode
 from schemas.record import RecordCodec
@@ -20,7 +20,6 @@ from schemas.registry import Registry
 from schemas.wire import Undecodable
 
 STEP = 1_000
-EVERY = 1 << 62
 SHALLOWEST, DEEPEST = 16, 256
 """Records looked at for each tick kept a series, at first and at most."""
 BROKERS_DIFFER_US = 600_000_000
@@ -77,14 +76,14 @@ class Tail:
 
         A dead letter is appended after its record: none older than the record at `start` is read.
         """
-        began = next(self._reader.records(source, partition, start, EVERY), None)
+        began = next(self._reader.records(source, partition, start, TO_THE_END), None)
         if began is None:
             return -1
         append_us = began[0].timestamp()[1] * 1000 - BROKERS_DIFFER_US
         first = self._reader.since(topics.DEAD_LETTERS, partition, max(0, append_us))
         through = -1
         place = f"{self._reader.prefix}{source.name}|{partition}|"
-        for letters in self._reader.records(topics.DEAD_LETTERS, partition, first, EVERY):
+        for letters in self._reader.records(topics.DEAD_LETTERS, partition, first, TO_THE_END):
             for letter in letters:
                 key = (letter.key() or b"").decode(errors="replace")
                 if key.startswith(place) and key.endswith(f"|{by}"):
@@ -120,7 +119,7 @@ class Tail:
     def whole(self, topic: Topic, partition: int) -> Iterator[list[dict[str, Any]]]:
         """Yield every record of a partition, in blocks; what is no record is passed over."""
         codec = RecordCodec(topic.schema, self._registry)
-        for values in self._last(topic, partition, EVERY):
+        for values in self._last(topic, partition, TO_THE_END):
             records = []
             for value in values:
                 with suppress(Undecodable):

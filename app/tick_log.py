@@ -12,14 +12,13 @@ from app import topics
 from app.domain.amender import Published
 from app.domain.times import EPOCH
 from app.domain.trades import Name, Trades, of_columns, of_frame
-from app.log_reader import LogReader
+from app.log_reader import TO_THE_END, LogReader
 from app.topics import Topic
 from schemas.block import columns, decode
 from schemas.packed import pack
 from schemas.record import RecordCodec
 from schemas.registry import Registry
 
-EVERY = 1 << 62
 NOTHING = Published(0, 0)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -72,7 +71,7 @@ class TickLog:
         codec = RecordCodec(topics.CLOCK.schema, self._registry)
         found: list[ClockTick] = []
         newest = -1
-        for messages in self._records(topics.CLOCK, 0, EVERY):
+        for messages in self._records(topics.CLOCK, 0, TO_THE_END):
             for message in messages:
                 record = codec.decode(message.value())
                 offset = record["tick_offset"]
@@ -98,16 +97,15 @@ class TickLog:
         )
         newest: dict[tuple[str, int], Published] = {}
         venue, symbol = name
-        for messages in self._records(topics.BARS, 0, EVERY):
+        for messages in self._records(topics.BARS, 0, TO_THE_END):
             values = pack(message.value() for message in messages)
             bars = decode(values, topics.BARS.schema, self._registry).frame
             mine = bars.filter((pl.col("symbol") == symbol) & (pl.col("venue") == venue)).select(
                 "timeframe", pl.col("open_time").to_physical().alias("at"), "revision", "late"
             )
             for frame, at, *stands in mine.join(wanted, on=["timeframe", "at"]).iter_rows():
-                newest[frame, at] = max(
-                    Published(*stands), newest.get((frame, at), Published(0, 0))
-                )
+                known = newest.get((frame, at), NOTHING)
+                newest[frame, at] = max(known, Published(*stands))
         return newest
 
     def _records(self, topic: Topic, start: int, stop: int) -> Iterator[list[Message]]:

@@ -41,3 +41,7 @@ class Columns:
         """Return a field's row of `sizes`, n."""
         row: Sizes = self.sizes[self.names[name]]
         return row
+
+    def has_any(self, *names: str) -> bool:
+        """Return whether any of the fields has a value in any record."""
+        return any(bool((self.size(name) >= 0).any()) for name in names)

@@ -44,7 +44,7 @@ class Numbers:
 
     def take(self, rows: Positions) -> "Numbers":
         """Return the numbers of some rows."""
-        wide = {n: self.wide[row] for n, row in enumerate(rows.tolist()) if self.is_wide[row]}
+        wide = {n: self.wide[int(rows[n])] for n in np.flatnonzero(self.is_wide[rows]).tolist()}
         return Numbers(self.values[rows], self.is_wide[rows], self.is_null[rows], wide)
 
     def put(self, values: Mapping[int, int]) -> "Numbers":
@@ -111,7 +111,7 @@ class Trades:
     def take(self, rows: slice | Positions) -> "Trades":
         """Return some of the ticks, in order; texts are shared."""
         kept = np.arange(len(self))[rows]
-        at = {row: n for n, row in enumerate(kept.tolist())}
+        at = {row: n for n, row in enumerate(kept.tolist())} if self.conditions else {}
         return replace(
             self,
             series=self.series[kept],
