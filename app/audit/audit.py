@@ -1,9 +1,6 @@
 """One audit, from the cut of the logs to the report."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -11,10 +8,11 @@ import pyarrow as pa
 
 from app import topics
 from app.audit.bars import Bars
-from app.audit.conservation import TICK, Conservation
+from app.audit.conservation import Conservation
 from app.audit.cut import Cut, cut
 from app.audit.emissions import Emissions
 from app.audit.hot import Hot
+from app.audit.identity import TICK
 from app.audit.judge import Judge
 from app.audit.log import Log, Offsets
 from app.audit.market import Market
@@ -22,57 +20,11 @@ from app.audit.recompute import Recompute
 from app.audit.records import Decoder, Message
 from app.audit.report import Report
 from app.audit.rules import Rules
+from app.audit.scope import Scope
 from app.audit.stores import Stores
 from app.audit.warm import Warm
 from app.settings import Settings
 from app.topics import Topic
-
-MEMORY = "512MB"
-"""Of DuckDB; beyond it goes to disk."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What is audited.
-
-    Attributes:
-        is_full: Everything there is, with digests of the stores.
-        start_us: Judge the bars that open from then on.
-        end_us: And before then.
-        has_stores: Whether Redis and Postgres are judged, too.
-    """
-
-    is_full: bool = False
-    start_us: int | None = None
-    end_us: int | None = None
-    has_stores: bool = True
-
-    @property
-    def is_span(self) -> bool:
-        """Whether the bars of a span of time are asked for."""
-        return self.start_us is not None or self.end_us is not None
-
-    def within(self) -> str:
-        """Return the condition that a bar is asked for."""
-        start, end = self.start_us, self.end_us
-        parts = ["true" if start is None else f"open_us >= {start}",
-                 "true" if end is None else f"open_us < {end}"]  # fmt: skip
-        return " AND ".join(parts)
-
-
-@contextmanager
-def database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Return an empty database in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="tapeline-audit-") as folder:
-        db = duckdb.connect(str(Path(folder) / "audit.duckdb"))
-        try:
-            db.execute(f"SET memory_limit = '{MEMORY}'")
-            db.execute("SET threads = 2")
-            db.execute("SET preserve_insertion_order = false")
-            db.execute("SET TimeZone = 'UTC'")
-            yield db
-        finally:
-            db.close()
 
 
 class Audit:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
-from app.audit.recompute import LIMB, NEVER
+from app.audit.partials import LIMB, NEVER
 from app.audit.sessions import DAY_US
 
 AT_ONCE = 20_000

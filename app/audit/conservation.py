@@ -6,38 +6,15 @@ tick, or have gone to another partition or name.
 """
 
 from collections.abc import Mapping, Sequence
-from hashlib import md5
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from app.audit.records import FRAME, Decoder, Fields, Message
+from app.audit.contract import BROKEN
+from app.audit.identity import HASHES, TICK, digest, prefix
+from app.audit.records import Decoder, Fields, Message
 from app.audit.report import Report
-
-TICK = (
-    "venue", "symbol", "event_time", "ingest_time", "sequence", "trade_id", "price", "size",
-    "bid", "ask", "bid_size", "ask_size", "action", "conditions", "source", "sector", "quality",
-    "raw_offset",
-)  # fmt: skip
-_DELIVERY = {"ingest_time", "source", "conditions", "sector", "quality", "raw_offset"}
-"""What may differ between two deliveries of one tick."""
-
-
-def _hash(names: Sequence[str]) -> str:
-    texts = ", ".join(f"coalesce({name}::VARCHAR, chr(0))" for name in names)
-    return f"md5_number_lower(concat_ws(chr(31), {texts}))"
-
-
-CONTENT = [name for name in TICK if name not in {"quality", "raw_offset"}]
-SAME = [name for name in TICK if name not in _DELIVERY]
-HASHES = f"""
-    CASE WHEN trade_id IS NOT NULL AND action = 'NEW'
-         THEN {_hash(["venue", "symbol", "trade_id"])} ELSE {_hash(SAME)} END AS ident,
-    {_hash([name for name in SAME if name != "symbol"])} AS same,
-    {_hash(CONTENT)} AS content
-"""
-"""ident: what makes two deliveries one tick; same: likewise whatever its symbol is called."""
 
 TABLES = """
 CREATE TABLE accepted (p INTEGER, off BIGINT, raw_off BIGINT, prefix BLOB, venue VARCHAR,
@@ -47,20 +24,6 @@ CREATE TABLE letters (topic VARCHAR, p INTEGER, off BIGINT, digest BLOB, reason 
     detail VARCHAR, append_us BIGINT, at_p INTEGER, at_off BIGINT);
 CREATE TABLE leftover (p INTEGER, off BIGINT, venue VARCHAR, symbol VARCHAR, ident UBIGINT,
     same UBIGINT);
-"""
-CONTRACT = """
-SELECT venue || ' ' || symbol || ' at ' || p || ':' || off, 'tick', 'the contract kept',
-       coalesce(price::VARCHAR, '') || ' x ' || coalesce(size::VARCHAR, '')
-FROM chunk
-WHERE NOT coalesce(
-    regexp_full_match(venue, '[A-Z0-9_]{1,32}') AND regexp_full_match(symbol, '[A-Z0-9._/-]{1,32}')
-    AND decode(key) = symbol AND event_time >= 631152000000000
-    AND (price IS NULL) = (size IS NULL) AND coalesce(price, 1) BETWEEN 1 AND $largest
-    AND coalesce(size, 0) BETWEEN 0 AND $largest AND coalesce(bid, 0) BETWEEN 0 AND $largest
-    AND coalesce(ask, 0) BETWEEN 0 AND $largest AND coalesce(bid_size, 0) BETWEEN 0 AND $largest
-    AND coalesce(ask_size, 0) BETWEEN 0 AND $largest
-    AND (action = 'NEW' OR trade_id IS NOT NULL)
-    AND (action = 'CANCEL' OR coalesce(price, bid, ask) IS NOT NULL), false)
 """
 
 
@@ -83,15 +46,14 @@ class Conservation:
 
     def accept(self, rows: Sequence[tuple[Message, Fields]], table: pa.Table) -> None:
         """Take ticks of ticks.v1: decoded records, and the same as a table."""
-        prefixes = [_prefix(message.value, fields) for message, fields in rows]
+        prefixes = [prefix(message.value, fields) for message, fields in rows]
         self._db.register("chunk", table.append_column("prefix", pa.array(prefixes, pa.binary())))
         self._db.execute(f"""
             INSERT INTO accepted
             SELECT p, off, raw_offset, prefix, venue, symbol, trade_id, event_time, ingest_time,
                    append_us, {HASHES} FROM chunk
         """)
-        query = CONTRACT.replace("$largest", str(10**27))
-        self._report.add_query("I1", self._db, "was accepted and breaks the contract", query)
+        self._report.add_query("I1", self._db, "was accepted and breaks the contract", BROKEN)
         self._db.unregister("chunk")
 
     def refuse(self, messages: Sequence[Message]) -> None:
@@ -99,7 +61,7 @@ class Conservation:
         rows, bad = self._letters.rows(messages)
         self._report.add("I6", ({"what": "no dead letter", "bar": f"offset {o}"} for o in bad))
         found: list[tuple[Any, ...]] = [
-            (f["topic"], f["partition"], f["offset"], _digest(f["key"], f["value"]), f["reason"],
+            (f["topic"], f["partition"], f["offset"], digest(f["key"], f["value"]), f["reason"],
              f["detail"], f["append_time"], m.partition, m.offset)
             for m, f in rows
         ]  # fmt: skip
@@ -128,8 +90,8 @@ class Conservation:
                 "off": pa.array([m.offset for m in messages], pa.int64()),
                 "append_us": pa.array([m.append_us for m in messages], pa.int64()),
                 "row": range(len(messages)),
-                "prefix": pa.array([_prefix(m.value, None) for m in messages], pa.binary()),
-                "digest": pa.array([_digest(m.key, m.value) for m in messages], pa.binary()),
+                "prefix": pa.array([prefix(m.value, None) for m in messages], pa.binary()),
+                "digest": pa.array([digest(m.key, m.value) for m in messages], pa.binary()),
             }
         )
         self._db.register("chunk", table)
@@ -294,27 +256,3 @@ class Conservation:
             f"SELECT count(*), count(*) FILTER (topic = '{raw_topic}') FROM letters"
         ).fetchall()[0]
         report.count("I6", dead_letters=int(row[0]), of_raw=int(row[1]))
-
-
-def _prefix(value: bytes | None, fields: Fields | None) -> bytes | None:
-    """Return a hash of a tick's bytes without the last two fields, which normalization writes.
-
-    Without `fields` they are taken to be what producers leave there: 0 and null, a byte each.
-    """
-    if value is None:
-        return None
-    size = 2
-    if fields is not None:
-        raw = fields["raw_offset"]
-        size = _varint(fields["quality"]) + 1 + (0 if raw is None else _varint(raw))
-    return md5(value[FRAME.size : -size]).digest()  # noqa: S324 - nothing is kept secret by it
-
-
-def _varint(number: int) -> int:
-    zigzag = number * 2 if number >= 0 else -number * 2 - 1
-    return max(1, -(-zigzag.bit_length() // 7))
-
-
-def _digest(key: bytes | None, value: bytes | None) -> bytes:
-    parts = (b"n" if part is None else b"%d:" % len(part) + part for part in (key, value))
-    return md5(b"".join(parts)).digest()  # noqa: S324 - nothing is kept secret by it

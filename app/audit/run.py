@@ -2,11 +2,12 @@
 
 from contextlib import ExitStack
 
-from app.audit.audit import Audit, Scope, database
+from app.audit.audit import Audit
 from app.audit.cursor import cursor_file, load_cursor, save_cursor
 from app.audit.increment import Increment
 from app.audit.log import Log
 from app.audit.report import Report
+from app.audit.scope import Scope, database
 from app.audit.span import Span
 from app.settings import Settings
 

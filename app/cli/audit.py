@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from app.audit.audit import Scope
 from app.audit.gauges import Gauges
 from app.audit.report import Report
 from app.audit.run import audit as run
+from app.audit.scope import Scope
 from app.cli.terminal import AsJson, json_line, line, note
 from app.errors import BrokerUnavailable, ConfigError, StoreUnavailable
 from app.settings import Settings, load

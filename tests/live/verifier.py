@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.audit.audit import Scope
 from app.audit.run import audit
+from app.audit.scope import Scope
 from app.settings import load
 from tests.live.outside import BarKey, Fields, Outside, Record, decode, key_of
 

@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 
 from app.audit.bars import Bars
-from app.audit.conservation import TICK, Conservation
+from app.audit.conservation import Conservation
+from app.audit.identity import TICK
 from app.audit.market import Market
 from app.audit.recompute import Recompute
 from app.audit.records import Decoder, Message
