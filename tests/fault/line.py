@@ -47,9 +47,10 @@ class Line:
         self.judged("I5", ())
 
     def take(self, verdict: Verdict) -> None:
-        """Note what the verifier found."""
+        """Note what the verifier found; I3 takes a replay, and is not its to judge."""
         for name, numbers in verdict.numbers.items():
-            self.judged(name, (f for f in verdict.faults if f.startswith(name)), **numbers)
+            if name in INVARIANTS and name != "I3":
+                self.judged(name, (f for f in verdict.faults if f.startswith(name)), **numbers)
 
     def judged(self, invariant: str, faults: Iterable[str], **numbers: object) -> None:
         """Note what a check of one invariant found; faults of several checks add up."""

@@ -13,12 +13,12 @@ from tests.fault.conftest import MakeTrial
 from tests.fault.trial import SYMBOLS, Trial
 from tests.live.outside import Fields, Record, decode
 from tests.live.recompute import recompute
-from tests.live.verifier import VALUES
 from tests.live.world import Worker, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 
 RAW, TICKS, BARS = topics.RAW.name, topics.TICKS.name, topics.BARS.name
+VALUES = ("open", "high", "low", "close", "volume", "notional", "vwap", "trades", "close_time")
 COUNT = 4_000
 RATE = 4_000
 DETECTED_WITHIN_S = 60.0
@@ -37,7 +37,8 @@ def admin(trial: Trial) -> AdminClient:
 
 def repartition(trial: Trial, topic: str) -> None:
     name = trial.world.prefix + topic
-    admin(trial).create_partitions([NewPartitions(name, 6)])[name].result(20)
+    client = admin(trial)
+    client.create_partitions([NewPartitions(name, 6)])[name].result(20)
 
 
 def delete(trial: Trial, topic: str) -> None:
@@ -152,7 +153,8 @@ def test_what_retention_took_is_an_error_and_the_rest_is_exact(trial: Trial) -> 
     log = {(r.partition, r.offset): r for r in outside.log(RAW)}
     firsts = {p: committed[p] + (end - committed[p]) // 2 for p, end in outside.ends(RAW).items()}
     name = trial.world.prefix + RAW
-    for future in admin(trial).delete_records(
+    client = admin(trial)
+    for future in client.delete_records(
         [TopicPartition(name, p, first) for p, first in firsts.items()]
     ).values():  # fmt: skip
         future.result(20)
