@@ -15,7 +15,7 @@ from infra.local import kafka
 from infra.local.home import FREE_PORTS, HOST, Home, is_free
 
 HEAP = ("-Xms384m", "-Xmx384m")
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 150.0
 STOPPED_WITHIN_S = 40.0
 LOG_SHOWN = 4_000
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
