@@ -26,6 +26,7 @@ from app.domain.catalog_file import load_catalog
 from app.domain.normalize import Normalizer, Rules
 from app.domain.plan import Plans
 from app.domain.quotes import QuoteBook
+from app.domain.watch import Limits
 from app.engine.block import Reading
 from app.engine.engine import Cadence, Engine
 from app.engine.lease import HEARTBEAT_S, SESSION_S, Lease
@@ -166,11 +167,13 @@ def _compute(parts: Parts) -> None:
     rules = Rules(
         partition_of=partial(partition_of, partitions=settings.partitions),
         canonical=catalog.canonical,
-        contiguous=catalog.contiguous_venues,
+        limits=Limits(
+            contiguous=catalog.contiguous_venues,
+            stale_after_us=round(settings.stale_after_s * 1e6),
+            patience_us=plans.base.grace_us,
+            jump_limit=settings.price_jump_limit,
+        ),
         max_future_us=round(settings.max_future_s * 1e6),
-        stale_after_us=round(settings.stale_after_s * 1e6),
-        patience_us=plans.base.grace_us,
-        jump_limit=settings.price_jump_limit,
         quarantine_jumps=settings.price_jump_quarantine,
         dedupe_window=settings.dedupe_window,
         max_series=settings.max_series,

@@ -23,6 +23,7 @@ from app.domain.builder import BarBuilder
 from app.domain.dedupe import Seen
 from app.domain.normalize import Normalizer
 from app.domain.quotes import QuoteBook
+from app.domain.watch import Watch
 from app.engine import checkpoint
 from app.engine.block import Block
 from app.engine.publisher import Publisher
@@ -52,8 +53,8 @@ PARTS = (
     Timed("dedupe: identities", app.domain.normalize, "identities"),
     Timed("dedupe: seen before", Seen, "unseen"),
     Timed("dedupe: ids", Normalizer, "_proven"),
-    Timed("quality", Normalizer, "_quality"),
-    Timed("gaps", Normalizer, "_gaps"),
+    Timed("quality", Watch, "quality"),
+    Timed("gaps", Watch, "gaps"),
     Timed("normalize: rest", Normalizer, "apply"),
     Timed("stamp", agents.normalize, "stamp"),
     Timed("publish ticks", Outlets, "ticks"),

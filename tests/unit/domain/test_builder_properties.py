@@ -7,7 +7,7 @@ some are cancelled or corrected, a few before they come; and the clock ticks in 
 
 import random
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from app.domain.catalog_file import parse
 from app.domain.quality import REPEATS_SHIFT
 from app.domain.trades import Trades, of_frame
 from tests.unit.domain.test_amender import HOUR_US, World
-from tests.unit.domain.test_normalize import fresh, run
+from tests.unit.domain.test_normalize import RULES, fresh, run
 from tests.unit.domain.ticks import block, tick, us
 
 CATALOG = parse("test.toml", """
@@ -254,7 +254,8 @@ def test_a_tick_sent_again_changes_nothing(seed: int) -> None:
 
 def normalized(items: list[Item], rng: random.Random) -> list[Item]:
     """Return what the normalizer makes of raw ticks, in any blocks."""
-    normalizer = fresh(contiguous=CATALOG.contiguous_venues, max_future_us=HOUR_US)
+    limits = replace(RULES.limits, contiguous=CATALOG.contiguous_venues)
+    normalizer = fresh(limits=limits, max_future_us=HOUR_US)
     ticks: list[Item] = []
     start = 0
     while start < len(items):

@@ -7,6 +7,7 @@ import pytest
 from app.domain.normalize import Normalized, Normalizer, Rules
 from app.domain.quality import Quality
 from app.domain.refuse import Refusal
+from app.domain.watch import Limits
 from app.errors import ConfigError
 from tests.unit.domain.ticks import block, tick, us
 
@@ -15,11 +16,13 @@ NOW = us("10:00:30")
 RULES = Rules(
     partition_of=lambda symbol: 1 if symbol.startswith("ELSEWHERE") else 0,
     canonical=lambda _venue, symbol: symbol.replace("XBT", "BTC"),
-    contiguous=frozenset({"KRAKEN"}),
+    limits=Limits(
+        contiguous=frozenset({"KRAKEN"}),
+        stale_after_us=60 * SECOND,
+        patience_us=30 * SECOND,
+        jump_limit=0.10,
+    ),
     max_future_us=60 * SECOND,
-    stale_after_us=60 * SECOND,
-    patience_us=30 * SECOND,
-    jump_limit=0.10,
     quarantine_jumps=False,
     dedupe_window=1_000,
     max_series=100,
@@ -56,7 +59,7 @@ def test_corrections_and_cancels_keep_their_place_and_nothing_is_judged_by_them(
         tick("10:00:50", price=None, size=None, action="CANCEL", trade_id="99"),
         tick("10:00:01", venue="KRAKEN", trade_id="8"),
     ]
-    normalizer = fresh(contiguous=frozenset({"KRAKEN"}))
+    normalizer = fresh()
     done = run(normalizer, *rows)
 
     assert done.accepted.rows() == [(n, n, 0) for n in range(4)]
