@@ -30,7 +30,7 @@ from tests.unit.schemas.records import tick
 pytestmark = pytest.mark.live
 
 VERSION = "2.6.13.Final"
-START_S = 60.0
+START_S = 150.0
 
 
 class Apicurio:
