@@ -78,7 +78,7 @@ class Audit:
         self.read_bars({}, at.bars)
         self.read_letters({}, at.letters)
         self.compare_raw({}, at.raw)
-        self.conservation.judge(self.name(topics.RAW), self.begins, {})
+        self.conservation.judge(self.name(topics.RAW), self.begins, {}, {})
         self.amend(at.ticks)
         self.bars.make()
         if self.scope.has_stores:

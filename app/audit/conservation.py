@@ -124,6 +124,7 @@ class Conservation:
             f"SELECT '{topic} ' || p || ':' || off, 'fate', 'one', 'both' FROM fates"
             " WHERE is_accepted AND is_refused",
         )  # fmt: skip
+        self._name_phantoms(topic)
         counted = self._db.execute(
             "SELECT count(*), coalesce(sum(is_accepted::INT), 0),"
             " coalesce(sum((is_refused AND NOT is_accepted)::INT), 0) FROM fates"
@@ -138,6 +139,31 @@ class Conservation:
             "SELECT row FROM fates WHERE NOT is_accepted AND NOT is_refused ORDER BY row"
         ).fetchall()
         self._keep_leftover(topic, [messages[row] for (row,) in left])
+
+    def _name_phantoms(self, topic: str) -> None:
+        """Raw offsets are told of between the first and the last of a chunk that it has not."""
+        span = "(SELECT p, min(off) AS low, max(off) AS high FROM fates GROUP BY p) f"
+        within = f"JOIN {span} ON f.p = a.p"
+        self._report.add_query(
+            "I1",
+            self._db,
+            "was accepted and never published",
+            f"""
+            SELECT symbol || '@' || venue || ' at ' || a.p || ':' || a.off, 'raw_offset', 'one',
+                   raw_off::VARCHAR
+            FROM accepted a {within} AND raw_off BETWEEN low AND high
+            WHERE NOT EXISTS (SELECT 1 FROM fates g WHERE g.p = a.p AND g.off = raw_off)""",
+        )
+        self._report.add_query(
+            "I6",
+            self._db,
+            "is a dead letter of no record",
+            f"""
+            SELECT topic || ' ' || a.p || ':' || off, 'offset', 'one', reason
+            FROM letters a {within} AND off BETWEEN low AND high
+            WHERE topic = '{topic}'
+                AND NOT EXISTS (SELECT 1 FROM fates g WHERE g.p = a.p AND g.off = a.off)""",
+        )
 
     def _compare_content(self, messages: Sequence[Message], contents: Sequence[int]) -> None:
         """A record that another writer made may be the same tick in other bytes."""
@@ -190,13 +216,20 @@ class Conservation:
         ).fetchall()
         return int(count)
 
-    def judge(self, raw_topic: str, begins: Mapping[int, int], starts: Mapping[int, int]) -> None:
+    def judge(
+        self,
+        raw_topic: str,
+        begins: Mapping[int, int],
+        starts: Mapping[int, int],
+        kept: Mapping[int, int],
+    ) -> None:
         """Tell what was lost, and what is there twice.
 
         Args:
             raw_topic: Its whole name.
             begins: First offset of ticks.v1 by partition; a repeat of what is gone is beyond_log.
-            starts: Below it raw records were judged before, with all their letters.
+            starts: Below it raw records were judged before, with all that became of them.
+            kept: From it on ticks of ticks.v1 were not.
         """
         report, db = self._report, self._db
         unexplained = self.unexplained()
@@ -243,6 +276,11 @@ class Conservation:
                 SELECT topic || ' ' || p || ':' || off, 'letters', '1', 'more'
                 FROM letters WHERE topic = '{raw_topic}' AND p = {p} AND off < {start}"""
             report.add_query("I6", db, "is in the dead letters again", again)
+            again = f"""
+                SELECT symbol || '@' || venue || ' at ' || p || ':' || off, 'raw_offset',
+                       'from {start} on', raw_off::VARCHAR
+                FROM accepted WHERE p = {p} AND off >= {kept.get(p, 0)} AND raw_off < {start}"""
+            report.add_query("I1", db, "is in ticks.v1 again", again)
         report.add_query(
             "I6",
             db,

@@ -90,7 +90,7 @@ class Increment:
         audit.read_letters(known.letters, at.letters)
         audit.compare_raw(known.raw, at.raw)
         self._look_back()
-        audit.conservation.judge(audit.name(topics.RAW), audit.begins, known.raw)
+        audit.conservation.judge(audit.name(topics.RAW), audit.begins, known.raw, known.kept)
         audit.bars.make()
         db.execute(OPEN.format(on=ON))
         audit.emissions.settle()
