@@ -57,6 +57,14 @@ READS: dict[Role, tuple[Topic, ...]] = {
     "hot": (topics.TICKS, topics.BARS, topics.QUOTES),
     "warm": (topics.TICKS, topics.BARS),
 }
+WRITES: dict[Role, tuple[Topic, ...]] = {
+    "compute": (
+        topics.TICKS, topics.BARS, topics.QUOTES, topics.GAPS, topics.LATE, topics.CLOCK,
+        topics.DEAD_LETTERS,
+    ),
+    "hot": (topics.DEAD_LETTERS,),
+    "warm": (topics.DEAD_LETTERS,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

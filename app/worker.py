@@ -19,12 +19,11 @@ from types import FrameType
 import structlog
 from faust import Worker
 
-from app import preflight
+from app import preflight, topic_watch
 from app import settings as configuration
-from app.compose import READS, ROLES, Role, worker
-from app.errors import BrokerUnavailable, ConfigError
+from app.compose import READS, ROLES, WRITES, Role, worker
+from app.errors import BrokerUnavailable, ConfigError, RegistryError
 from app.logs import configure
-from app.settings import Settings
 from app.warm_up import warm_up
 from connectors.kafka_admin import KafkaAdmin
 
@@ -53,9 +52,13 @@ def run(role: Role) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
     preflight.require((role,), settings)
-    _require_topics(role, settings)
+    uses = sorted({settings.topic(topic) for topic in (*READS[role], *WRITES[role])})
+    look = KafkaAdmin(settings.kafka_client_config()).partitions
+    # Faust would wait for them without a word.
+    topic_watch.require(uses, settings.partitions, look())
     warm_up()
     app = worker(role, settings, on_ready=partial(_mark, mark))
+    app.task(partial(topic_watch.watch, uses, settings.partitions, look, _refuse))
     ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
     # What start-up made stays; collections walk only what came after.
     gc.collect()
@@ -74,16 +77,10 @@ def _mark(file: Path) -> None:
         _log.warning("ready file not written", error=str(error))
 
 
-def _require_topics(role: Role, settings: Settings) -> None:
-    """Refuse to start where Faust would wait without a word."""
-    found = KafkaAdmin(settings.kafka_client_config()).partitions()
-    faults = [
-        f"topic {name} must have {settings.partitions} partitions, had {found.get(name, 0)}"
-        for name in map(settings.topic, READS[role])
-        if found.get(name) != settings.partitions
-    ]
-    if faults:
-        raise ConfigError("\n".join([*faults, "run `tapeline topics apply`"]))
+def _refuse(error: ConfigError) -> None:
+    """End at once, nothing acked: no restart mends it."""
+    _log.error("topics changed", error=str(error))
+    os._exit(EXIT_CONFIG)
 
 
 class Supervisor:
@@ -171,7 +168,7 @@ def main() -> None:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(EXIT_CONFIG)
-    except BrokerUnavailable as error:
+    except (BrokerUnavailable, RegistryError) as error:
         sys.exit(str(error))
 
 
