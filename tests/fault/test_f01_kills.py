@@ -38,5 +38,5 @@ def killed_in_turn(trial: Trial, kills: int) -> None:
             workers[kill % 2] = trial.world.start("compute")
     for worker in workers:
         worker.wait_ready()
-    trial.line.note(kills=kills, ticks=len(pairs), ticks_per_s=RATE)
+    trial.line.note(kills=kills, ticks=flow.sent, ticks_per_s=flow.per_s)
     trial.judge()

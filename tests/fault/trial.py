@@ -31,11 +31,13 @@ class Flow:
     Attributes:
         sent: How many were handed to the producer so far.
         pairs: What they were, once the flow is closed.
+        per_s: How many a second it came to.
     """
 
     def __init__(self, feed: Feed, chunks: Iterable[Sequence[Pair]], rate: float) -> None:
         self._feed, self._chunks, self._rate = feed, chunks, rate
         self.pairs: list[Pair] = []
+        self.per_s = 0
         self._stopped = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="flow", daemon=True)
@@ -58,6 +60,7 @@ class Flow:
         self.wait(self.sent + int(self._rate * seconds))
 
     def _run(self) -> None:
+        began = time.monotonic()
         try:
             for chunk in self._chunks:
                 before = sent = len(self.pairs)
@@ -70,6 +73,7 @@ class Flow:
                     return
         except Exception as error:  # noqa: BLE001 - raised where the flow is closed
             self._error = error
+        self.per_s = round(self.sent / (time.monotonic() - began))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -145,7 +149,11 @@ class Trial:
             within_s: How soon all must be settled; the invariant says 30 s.
             replay: Whether to rewind all groups afterwards, and to see that nothing changes (I3).
         """
-        self.line.recovered(self.world.settle(within_s=within_s))
+        try:
+            self.line.recovered(self.world.settle(within_s=within_s))
+        except AssertionError as stuck:
+            self.line.judged("I5", [str(stuck)])
+            raise
         verdict = verify(self.world.outside, poison=self.poison)
         raw = Counter((r.key, r.value) for r in self.world.outside.log("ticks.raw.v1"))
         lost, more = self._acknowledged - raw, raw - self._acknowledged
