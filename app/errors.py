@@ -56,6 +56,9 @@ class BrokerUnavailable(TapelineError):
 class LogShrunk(TapelineError):
     """A topic ends before what was already read of it: it was deleted and made again."""
 
+    def __init__(self, found: str) -> None:
+        super().__init__(f"{found}; see infra/runbooks.md")
+
 
 class DeliveryFailed(TapelineError):
     """Kafka refused, or never acknowledged, a record we produced."""

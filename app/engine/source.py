@@ -15,6 +15,7 @@ import structlog
 from app.engine.block import Block, Reading
 from app.engine.gather import Gathered, gather
 from app.engine.librdkafka import BEGINNING, Consumer
+from app.errors import LogShrunk
 from app.topics import TopicPartition
 
 FETCH_RECORDS = 24_000
@@ -80,6 +81,7 @@ class Source:
 
         Raises:
             BrokerUnavailable: The broker refuses one of the partitions.
+            LogShrunk: A topic was deleted and made again.
         """
         found: Future[list[Block]] = Future()
         self._thread.submit(self._fetch_for, found)
@@ -131,6 +133,9 @@ class Source:
     def _block(self, tp: TopicPartition, held: Gathered) -> Block:
         reading = self._readings[tp.topic]
         first, expected = int(held.offsets[0]), self._next[tp]
+        if first < expected:
+            where = f"{tp.topic}[{tp.partition}]"
+            raise LogShrunk(f"{where} begins anew at {first}, and was read up to {expected}")
         if reading.columnar and 0 <= expected < first:
             _log.error(
                 "records lost to retention", topic=tp.topic, partition=tp.partition,

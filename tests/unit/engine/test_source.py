@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app.engine.block import Block, Reading
 from app.engine.source import Bounds, Source
-from app.errors import BrokerUnavailable
+from app.errors import BrokerUnavailable, LogShrunk
 from app.topics import TopicPartition
 from schemas.record import RecordCodec
 from schemas.registry import Registry, built_in
@@ -255,3 +255,13 @@ def test_a_troubled_connection_is_a_warning() -> None:
     assert logs[0]["event"] == "broker connection troubled"
     assert logs[0]["log_level"] == "warning"
     assert "127.0.0.1:1" in logs[0]["error"]
+
+
+def test_a_topic_made_again_is_not_read_on_as_if_it_were_the_old_one(
+    read: Source, topic: str
+) -> None:
+    """Its records have lower offsets: they would pass for read, and be lost."""
+    read.assign({TopicPartition(topic, 0): 40}).result()
+
+    with pytest.raises(LogShrunk, match=r"begins anew at 0, and was read up to 40; see infra/run"):
+        blocks(read, 5)
