@@ -67,15 +67,16 @@ class Outlets:
             self._send(topics.LATE, partition, str(tick["symbol"]), tick)
         self._metrics.late(len(ticks))
 
-    def clock(self, now_us: int, partition: int, tick_offset: int) -> None:
-        """Publish a tick of the clock, and wait until it is acknowledged; call it from a thread."""
+    def clock(self, now_us: int, partition: int, tick_offset: int) -> int:
+        """Publish a tick of the clock and return when Kafka appended it; call it from a thread."""
         record = {
             "time": _EPOCH + timedelta(microseconds=now_us),
             "source": "bars",
             "tick_offset": tick_offset,
         }
-        self._send(topics.CLOCK, partition, str(partition), record)
-        self._publisher.flush()
+        value = self._codecs[topics.CLOCK].encode(record)
+        name = self._name(topics.CLOCK)
+        return self._publisher.append(name, partition, str(partition).encode(), value)
 
     def gap(self, gap: Record, partition: int) -> None:
         """Publish a gap found or repaired."""

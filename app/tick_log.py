@@ -1,7 +1,6 @@
 """The log as the bars' core looks back into it: ticks, clock ticks and bars already published."""
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,6 @@ from confluent_kafka import Message
 
 from app import topics
 from app.domain.amender import Published
-from app.domain.times import EPOCH
 from app.domain.trades import Name, Trades, of_columns, of_frame
 from app.log_reader import TO_THE_END, LogReader
 from app.topics import Topic
@@ -20,7 +18,6 @@ from schemas.record import RecordCodec
 from schemas.registry import Registry
 
 NOTHING = Published(0, 0)
-MICROSECOND = timedelta(microseconds=1)
 
 
 class ClockTick(NamedTuple):
@@ -66,7 +63,8 @@ class TickLog:
     def clocks(self, after: int) -> list[ClockTick]:
         """Return the clock ticks that count at or beyond an offset of ticks.v1, in order.
 
-        One that counts earlier than the one before it was written by a zombie, and never counted.
+        Each counts at the time at which it was appended. One that counts earlier than the one
+        before it was written by a zombie, and never counted.
         """
         codec = RecordCodec(topics.CLOCK.schema, self._registry)
         found: list[ClockTick] = []
@@ -79,7 +77,7 @@ class TickLog:
                     continue
                 newest = offset
                 if offset >= after:
-                    found.append(ClockTick((record["time"] - EPOCH) // MICROSECOND, offset))
+                    found.append(ClockTick(message.timestamp()[1] * 1000, offset))
         return found
 
     def first(self) -> int:

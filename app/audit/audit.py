@@ -135,7 +135,7 @@ class Audit:
         for p, end in ends.items():
             for messages in self.log.read(topics.CLOCK, p, starts.get(p, 0), end):
                 rows, _ = self._clocks.rows(messages)
-                found = [(m.partition, f["tick_offset"], f["time"]) for m, f in rows]
+                found = [(m.partition, f["tick_offset"], m.append_us) for m, f in rows]
                 if found:
                     self.db.executemany("INSERT INTO clocks VALUES (?, ?, ?)", found)
         return ends

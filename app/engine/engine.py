@@ -16,6 +16,7 @@ import structlog
 
 from app.engine import checkpoint
 from app.engine.block import Block
+from app.engine.broker_clock import BrokerClock
 from app.engine.lease import Lease
 from app.engine.liveness import Liveness
 from app.engine.publisher import Publisher
@@ -111,6 +112,7 @@ class Engine:
         self._applying: asyncio.Future[None] | None = None
         self._agents: list[Agent] = []
         self._quiet = asyncio.Lock()
+        self._clock = BrokerClock()
         self._emitted_at = 0.0
         self._committed: dict[TopicPartition, int] = {}
         app.flow = self
@@ -237,6 +239,7 @@ class Engine:
                 self._applying = asyncio.ensure_future(stage.apply(fresh))
                 await self._applying
                 stage.offset = fresh.last_offset
+                self._clock.at_least(fresh.append_us)
                 self._metrics.block(agent.name, len(fresh), time.perf_counter() - began)
                 if time.monotonic() - self._emitted_at >= self._cadence.emit_every_s:
                     self._emit()
@@ -287,11 +290,12 @@ class Engine:
         """Tell the stages that have applied all there is: only they know who is idle."""
         async with self._quiet:
             behind = self._behind()
-            now_us = time.time_ns() // 1000
             for agent in self._agents:
                 for partition, stage in agent.stages.items():
                     if partition not in behind:
-                        await stage.idle(now_us)
+                        told_us = await stage.idle(self._clock.now_us())
+                        if told_us is not None:
+                            self._clock.exactly(told_us)
 
     def _behind(self) -> set[int]:
         """Return the partitions of which some topic may hold records that are not applied."""

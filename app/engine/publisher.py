@@ -34,22 +34,49 @@ class Publisher:
         self._failed: str | None = None
         self._require = _always if lease is None else lease.require
         deliver_within_s = FLUSH_TIMEOUT_S if lease is None else DELIVER_WITHIN_S
+        self._settings: dict[str, object] = {
+            **client,
+            "enable.idempotence": True,
+            "message.max.bytes": 8 << 20,
+            "message.timeout.ms": round(deliver_within_s * 1000),
+        }
         self._producer = Producer(
             {
-                **client,
-                "enable.idempotence": True,
+                **self._settings,
                 "enable.gapless.guarantee": True,
                 "linger.ms": linger_ms,
                 "compression.type": "lz4",
                 "batch.num.messages": 50_000,
                 "queue.buffering.max.messages": QUEUE,
                 "queue.buffering.max.kbytes": 128 << 10,
-                "message.max.bytes": 8 << 20,
-                "message.timeout.ms": round(deliver_within_s * 1000),
                 "delivery.report.only.error": True,
                 "on_delivery": self._note_failure,
             }
         )
+        self._single: Producer | None = None
+
+    def append(self, topic: str, partition: int, key: bytes, value: bytes) -> int:
+        """Publish one record, and return when Kafka appended it, µs; call it from a thread.
+
+        Rare ones go through a producer of their own: reports of every delivery cost too much.
+
+        Raises:
+            LeaseLost: The partition may be another's by now.
+            DeliveryFailed: The record was refused or not acknowledged in time.
+        """
+        if self._single is None:
+            self._single = Producer({**self._settings, "linger.ms": 0})
+        self._require()
+        told: list[tuple[KafkaError | None, int]] = []
+
+        def note(error: KafkaError | None, message: Message) -> None:
+            told.append((error, message.timestamp()[1] * 1000))
+
+        self._single.produce(topic, value, key, partition, on_delivery=note)
+        self._single.flush(FLUSH_TIMEOUT_S)
+        if not told or told[0][0] is not None:
+            raise DeliveryFailed(f"{topic}[{partition}]: {told[0][0] if told else 'no answer'}")
+        return told[0][1]
 
     def publish(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         """Queue one record; waits while the queue is full.

@@ -24,7 +24,7 @@ SKEW_US = 600_000_000
 READ_WHERE = {
     "app/worker.py": "when a role got ready, for people",
     "app/engine/transport.py": "when a block was handed over, for Faust's monitor",
-    "app/engine/engine.py": "the time told to idle stages, which record it before it counts",
+    "app/engine/broker_clock.py": "once, to begin with, until records tell the broker's time",
     "connectors/producer.py": "a tick's ingest_time, by its producer",
 }
 """Every place in the flow that asks what time it is, and what for."""
@@ -50,6 +50,8 @@ class Servers:
     """What the agent writes to and reads from, in memory."""
 
     def __init__(self) -> None:
+        self.broker_us = us("10:00:12")
+        """What time it is at the broker."""
         self.ticked: list[ClockTick] = []
         self.told: list[dict[str, Any]] = []
         self.late_ones: list[Any] = []
@@ -60,8 +62,9 @@ class Servers:
     def clocks(self, _after: int) -> list[ClockTick]:
         return list(self.ticked)
 
-    def clock(self, now_us: int, _partition: int, tick_offset: int) -> None:
-        self.ticked.append(ClockTick(now_us, tick_offset))
+    def clock(self, _now_us: int, _partition: int, tick_offset: int) -> int:
+        self.ticked.append(ClockTick(self.broker_us, tick_offset))
+        return self.broker_us
 
     def late(self, ticks: list[Any], _partition: int) -> None:
         self.late_ones += ticks
@@ -90,30 +93,32 @@ async def take(stage: Bars, taken: Block) -> None:
     stage.offset = taken.last_offset
 
 
-async def test_a_clock_ahead_closes_early_and_what_comes_then_revises_the_bar() -> None:
-    """Too soon, and yet nothing is lost: the bar ends with both trades, a revision later."""
+async def test_a_clock_ahead_closes_nothing_before_its_time_and_is_told_the_broker_s() -> None:
+    """What comes on time is not late, though the worker thought it was ten minutes later."""
     servers = Servers()
     stage = await started(servers)
-    await stage.idle(us("10:00:12") + SKEW_US)
+    assert await stage.idle(us("10:00:12") + SKEW_US) == us("10:00:12")
     stage.emit(full=True)
-    assert (servers.newest()["is_final"], servers.newest()["trades"]) == (True, 1)
+    assert not servers.newest()["is_final"]
 
     await take(stage, block(tick("10:00:20", price="2"), first_offset=1))
+    servers.broker_us = us("10:01:31")
+    await stage.idle(servers.broker_us)
     stage.emit(full=True)
 
     newest = servers.newest()
-    assert (newest["revision"], newest["reason"], newest["trades"]) == (2, "late", 2)
-    assert (newest["open"], newest["close"]) == (1, 2)
-    assert len(servers.late_ones) == 1
+    assert (newest["revision"], newest["reason"], newest["trades"]) == (1, "final", 2)
+    assert servers.late_ones == []
 
 
 async def test_a_clock_behind_closes_nothing_before_its_time() -> None:
     servers = Servers()
     stage = await started(servers)
-    await stage.idle(us("10:02:00") - SKEW_US)
+    assert await stage.idle(us("10:02:00") - SKEW_US) is None
     stage.emit(full=True)
     assert not servers.newest()["is_final"]
 
+    servers.broker_us = us("10:02:00")
     await stage.idle(us("10:02:00"))
     stage.emit(full=True)
     assert servers.newest()["is_final"]
@@ -124,6 +129,7 @@ async def test_a_clock_that_jumps_never_takes_a_final_bar_back(jumps_s: tuple[in
     servers = Servers()
     stage = await started(servers)
     for jump_s in (*jumps_s, 0):
+        servers.broker_us += 30_000_000
         await stage.idle(us("10:02:00") + jump_s * 1_000_000)
         stage.emit(full=True)
 
@@ -133,11 +139,12 @@ async def test_a_clock_that_jumps_never_takes_a_final_bar_back(jumps_s: tuple[in
     assert servers.newest()["is_final"]
 
 
-async def test_a_replay_by_a_worker_whose_clock_is_right_tells_the_same() -> None:
-    """What the skewed clock said is in the log, with its place."""
+async def test_a_replay_tells_the_same() -> None:
+    """When the clock ticked is in the log, with its place: the trade of 10:00:20 was late."""
     first = Servers()
     stage = await started(first)
-    await stage.idle(us("10:00:12") + SKEW_US)
+    first.broker_us = us("10:01:31")
+    await stage.idle(us("10:01:31"))
     later = block(tick("10:00:20", price="2"), first_offset=1)
     await take(stage, later)
     stage.emit(full=True)
@@ -149,6 +156,7 @@ async def test_a_replay_by_a_worker_whose_clock_is_right_tells_the_same() -> Non
     again.emit(full=True)
 
     assert second.newest() == first.newest()
+    assert second.newest()["reason"] == "late"
 
 
 def test_the_future_is_judged_by_the_brokers_clock_whatever_the_workers_says(
