@@ -107,6 +107,7 @@ class Conservation:
         self._db.unregister("chunk")
 
     def _sort_out(self, topic: str, messages: Sequence[Message]) -> None:
+        p, low, high = messages[0].partition, messages[0].offset, messages[-1].offset
         self._db.execute(f"""
             CREATE OR REPLACE TEMP TABLE fates AS
             SELECT c.row, c.p, c.off, a.off IS NOT NULL AS is_accepted,
@@ -115,7 +116,8 @@ class Conservation:
             FROM chunk c
             LEFT JOIN (SELECT p, raw_off, min(off) AS off, any_value(content) AS content,
                               any_value(prefix) AS prefix
-                       FROM accepted GROUP BY p, raw_off) a ON a.p = c.p AND a.raw_off = c.off
+                       FROM accepted WHERE p = {p} AND raw_off BETWEEN {low} AND {high}
+                       GROUP BY p, raw_off) a ON a.p = c.p AND a.raw_off = c.off
             LEFT JOIN (SELECT DISTINCT p, off FROM letters WHERE topic = '{topic}') l
                 ON l.p = c.p AND l.off = c.off
         """)
@@ -124,7 +126,7 @@ class Conservation:
             f"SELECT '{topic} ' || p || ':' || off, 'fate', 'one', 'both' FROM fates"
             " WHERE is_accepted AND is_refused",
         )  # fmt: skip
-        self._name_phantoms(topic)
+        self._name_phantoms(topic, f"p = {p} AND {{}} BETWEEN {low} AND {high}")
         counted = self._db.execute(
             "SELECT count(*), coalesce(sum(is_accepted::INT), 0),"
             " coalesce(sum((is_refused AND NOT is_accepted)::INT), 0) FROM fates"
@@ -140,30 +142,21 @@ class Conservation:
         ).fetchall()
         self._keep_leftover(topic, [messages[row] for (row,) in left])
 
-    def _name_phantoms(self, topic: str) -> None:
-        """Raw offsets are told of between the first and the last of a chunk that it has not."""
-        span = "(SELECT p, min(off) AS low, max(off) AS high FROM fates GROUP BY p) f"
-        within = f"JOIN {span} ON f.p = a.p"
+    def _name_phantoms(self, topic: str, span: str) -> None:
+        """Name what tells of raw offsets of a chunk that are not there."""
         self._report.add_query(
-            "I1",
-            self._db,
-            "was accepted and never published",
-            f"""
-            SELECT symbol || '@' || venue || ' at ' || a.p || ':' || a.off, 'raw_offset', 'one',
+            "I1", self._db, "was accepted and never published", f"""
+            SELECT symbol || '@' || venue || ' at ' || p || ':' || off, 'raw_offset', 'one',
                    raw_off::VARCHAR
-            FROM accepted a {within} AND raw_off BETWEEN low AND high
-            WHERE NOT EXISTS (SELECT 1 FROM fates g WHERE g.p = a.p AND g.off = raw_off)""",
-        )
+            FROM accepted a WHERE {span.format("raw_off")}
+                AND NOT EXISTS (SELECT 1 FROM fates f WHERE f.off = a.raw_off)""",
+        )  # fmt: skip
         self._report.add_query(
-            "I6",
-            self._db,
-            "is a dead letter of no record",
-            f"""
-            SELECT topic || ' ' || a.p || ':' || off, 'offset', 'one', reason
-            FROM letters a {within} AND off BETWEEN low AND high
-            WHERE topic = '{topic}'
-                AND NOT EXISTS (SELECT 1 FROM fates g WHERE g.p = a.p AND g.off = a.off)""",
-        )
+            "I6", self._db, "is a dead letter of no record", f"""
+            SELECT topic || ' ' || p || ':' || off, 'offset', 'one', reason
+            FROM letters l WHERE topic = '{topic}' AND {span.format("off")}
+                AND NOT EXISTS (SELECT 1 FROM fates f WHERE f.off = l.off)""",
+        )  # fmt: skip
 
     def _compare_content(self, messages: Sequence[Message], contents: Sequence[int]) -> None:
         """A record that another writer made may be the same tick in other bytes."""
