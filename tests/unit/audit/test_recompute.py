@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -130,3 +131,11 @@ def test_a_zombies_repeat_counts_once() -> None:
     for chunk in (1, 4):
         bars = by_sql(rows, chunk)
         assert {bar["trades"] for bar in bars.values()} == {3}
+
+
+@pytest.mark.parametrize(("over_us", "trades"), [(0, 2), (1, 1)])
+def test_a_trade_counts_for_as_long_as_its_bar_may_be_revised(over_us: int, trades: int) -> None:
+    """`revise_for` behind its close is the last moment; a microsecond later it is beyond."""
+    late = [row(0), row(MINUTE_US + 6 * HOUR_US + over_us), row(1)]
+    for chunk in (1, 3):
+        assert by_sql(late, chunk)["A/B", "TEST", "M1", FROM_US]["trades"] == trades
