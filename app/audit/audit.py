@@ -130,7 +130,7 @@ class Audit:
         return self.log.since(topics.TICKS, partition, int(append_us) + reach_us)
 
     def read_clocks(self, starts: Mapping[int, int]) -> Offsets:
-        """Take the recorded ticks of the clock; return where they end."""
+        """Take the ticks of the clock, each at its append; return where they end."""
         ends = self.log.ends(topics.CLOCK)
         for p, end in ends.items():
             for messages in self.log.read(topics.CLOCK, p, starts.get(p, 0), end):
