@@ -1,13 +1,17 @@
 """F1: two compute workers killed in turn, at random moments of 20,000 ticks a second."""
 
+import time
+from functools import partial
+
 import pytest
 
 from tests.fault.conftest import MakeTrial
 from tests.fault.trial import RATE, Trial
+from tests.live.world import wait_until
 
 KILLS = 2
-BETWEEN_S = (0.3, 1.5)
-"""Flow before each kill, at random."""
+WORKING = 2_000
+"""Accepted ticks that show that all are at work."""
 
 
 @pytest.mark.live
@@ -28,15 +32,32 @@ def test_twenty_runs_lose_nothing_and_double_nothing(make_trial: MakeTrial, seed
 
 
 def killed_in_turn(trial: Trial, kills: int) -> None:
-    """Kill one worker after the other, each started again at once; then judge."""
-    pairs = trial.ticks(int(RATE * BETWEEN_S[1] * kills))
+    """Kill one worker after the other while both work at full flow; then judge.
+
+    Each is started again at once, and the next is killed when all partitions have owners again.
+    """
     workers = trial.world.started("compute", "compute")
-    with trial.flow(pairs) as flow:
-        for kill in range(kills):
-            flow.wait(flow.sent + int(RATE * trial.dice.uniform(*BETWEEN_S)))
+    sent, rates = 0, []
+    for kill in range(kills):
+        pairs, before = trial.ticks(4 * RATE), accepted(trial)
+        with trial.flow(pairs) as flow:
+            wait_until(partial(has_accepted, trial, before + WORKING), 20, "ticks flow", 0.02)
+            # At any place between two checkpoints, which are a second apart.
+            time.sleep(trial.dice.uniform(0.0, 1.2))
             workers[kill % 2].kill()
-            workers[kill % 2] = trial.world.start("compute")
-    for worker in workers:
-        worker.wait_ready()
-    trial.line.note(kills=kills, ticks=flow.sent, ticks_per_s=flow.per_s)
+            flow.wait_s(0.3)
+            flow.stop()
+        sent, rates = sent + flow.sent, [*rates, flow.per_s]
+        (workers[kill % 2],) = trial.world.started("compute")
+    trial.line.note(kills=kills, ticks=sent, ticks_per_s=min(rates))
     trial.judge()
+
+
+def accepted(trial: Trial) -> int:
+    """Return how many ticks are in ticks.v1."""
+    return sum(trial.world.outside.ends("ticks.v1").values())
+
+
+def has_accepted(trial: Trial, count: int) -> bool:
+    """Return whether there are more than that by now."""
+    return accepted(trial) > count
