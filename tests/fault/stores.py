@@ -119,6 +119,12 @@ class OwnRedis(OwnServer):
         with client.Redis.from_url(self.url, decode_responses=True) as connection:
             return connection.info("stats")[name]
 
+    def refused(self, code: str) -> int:
+        """Return how many commands were answered by an error of this code."""
+        with client.Redis.from_url(self.url, decode_responses=True) as connection:
+            found: dict[str, Any] = connection.info("errorstats").get(f"errorstat_{code}", {})
+        return int(found.get("count", 0))
+
     def members(self, pattern: str) -> dict[str, list[str]]:
         """Return the members of every sorted set whose key fits, by key."""
         with client.Redis.from_url(self.url, decode_responses=True) as connection:

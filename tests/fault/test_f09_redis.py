@@ -46,9 +46,11 @@ def wiped(server: OwnRedis) -> Iterator[None]:
 @contextmanager
 def out_of_memory(server: OwnRedis) -> Iterator[None]:
     """It refuses what would need more than 5 MB."""
+    server.ask("SET", "ballast", "x" * 3_000_000)
     server.ask("CONFIG", "SET", "maxmemory", "5mb")
     yield
     server.ask("CONFIG", "SET", "maxmemory", "0")
+    assert server.refused("OOM"), "nothing was refused: the test is too small"
 
 
 @contextmanager
