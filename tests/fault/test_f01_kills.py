@@ -15,7 +15,7 @@ WORKING = 2_000
 
 
 @pytest.mark.live
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(200)
 def test_workers_killed_in_turn_leave_every_bar_exact(make_trial: MakeTrial) -> None:
     trial = make_trial()
     trial.world.started("hot", "warm")
@@ -23,7 +23,7 @@ def test_workers_killed_in_turn_leave_every_bar_exact(make_trial: MakeTrial) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_twenty_runs_lose_nothing_and_double_nothing(make_trial: MakeTrial, seed: int) -> None:
     trial = make_trial()

@@ -9,7 +9,7 @@ from tests.fault.trial import Trial
 
 
 @pytest.mark.live
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(200)
 def test_a_rolling_restart_leaves_every_bar_exact(make_trial: MakeTrial) -> None:
     trial = make_trial()
     trial.world.started("hot", "warm")

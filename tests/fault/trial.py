@@ -73,7 +73,8 @@ class Flow:
                     return
         except Exception as error:  # noqa: BLE001 - raised where the flow is closed
             self._error = error
-        self.per_s = round(self.sent / (time.monotonic() - began))
+        finally:
+            self.per_s = round(self.sent / (time.monotonic() - began))
 
     def __enter__(self) -> Self:
         self._thread.start()
