@@ -35,7 +35,11 @@ from tests.live.world import READS, World
 
 NOMINAL_RATE = 20_000
 SYMBOLS = 50
+SENDS_A_SECOND = 8
+"""Encoding costs 10 ms a call, and 5 us a tick."""
 EVERY_S = 5.0
+LAG_EVERY = 6
+"""Samples between two looks at the lag, which cost a consumer each."""
 WARM_UP_SHARE, LEAST_WARM_UP_S = 0.3, 120.0
 """The dedupe window and the stores' caches fill first."""
 WINDOW_S = 30.0
@@ -118,6 +122,8 @@ class Soak:
         while (at_s := time.monotonic() - began) < self._length_s and not self._failed:
             for worker in workers:
                 self._look(worker, at_s)
+            if len(self._courses["compute"].samples["files"]) % LAG_EVERY == 0:
+                self._look_at_lags()
             time.sleep(EVERY_S)
         self._stopped.set()
         for thread in threads:
@@ -137,12 +143,15 @@ class Soak:
             threads=len(list((process / "task").iterdir())),
             tasks=worker.metric("tapeline_asyncio_tasks"),
         )
-        lags = [self._world.outside.lag(f"tapeline-{role}", topic) for topic in READS[role]]
-        self._lags[role] = max(self._lags[role], *lags)
+
+    def _look_at_lags(self) -> None:
+        for role in WORKERS:
+            lags = [self._world.outside.lag(f"tapeline-{role}", topic) for topic in READS[role]]
+            self._lags[role] = max(self._lags[role], *lags)
 
     def _produce(self) -> None:
         pace = Pace(self._rate)
-        step = max(1, round(self._rate / 20))
+        step = max(1, round(self._rate / SENDS_A_SECOND))
         market = Market(
             seed=1, symbols=SYMBOLS, start_us=time.time_ns() // 1000, step_us=1e6 / self._rate
         )
