@@ -20,6 +20,8 @@ from tests.live.test_registry import Apicurio, fetched
 from tests.poison import TICK_ID, trade
 
 FOREIGN = 50
+PATIENCE_S = 30.0
+"""With a registry that has just been started, on a busy machine."""
 
 
 @pytest.fixture
@@ -45,7 +47,8 @@ def topics_folder() -> Path:
 
 
 def register(url: str, subject: str, schema: dict[str, Any]) -> httpx.Response:
-    return httpx.post(f"{url}/subjects/{subject}/versions", json={"schema": json.dumps(schema)})
+    path = f"{url}/subjects/{subject}/versions"
+    return httpx.post(path, json={"schema": json.dumps(schema)}, timeout=PATIENCE_S)
 
 
 def written_with(schema: dict[str, Any], schema_id: int, number: int) -> Pair:
@@ -66,7 +69,7 @@ def test_an_incompatible_producer_is_refused_by_the_registry_and_around_it(
 ) -> None:
     """With: its schema is no version of the topic's. Around: its records are dead letters."""
     foreign = with_a_price_of("double")
-    client = ConfluentRegistry(registry.url)
+    client = ConfluentRegistry(registry.url, timeout_s=PATIENCE_S)
     client.register()
     assert client.id_of("tick") == TICK_ID
     client.close()
