@@ -111,6 +111,7 @@ def stop(service: Service, *, hard: bool = False) -> bool:
     finally:
         os.close(pidfd)
     service.pidfile.unlink(missing_ok=True)
+    _children[:] = [child for child in _children if child.poll() is None]
     return True
 
 

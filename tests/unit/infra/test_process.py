@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import process
 from infra.local.process import (
     Service,
     StackError,
@@ -84,11 +85,13 @@ def test_stopping_ends_the_process_and_removes_the_pidfile(
 @pytest.mark.parametrize(("hard", "by"), [(False, signal.SIGTERM), (True, signal.SIGKILL)])
 def test_a_hard_stop_kills(service: Callable[..., Service], *, hard: bool, by: int) -> None:
     """The status of our own child tells which signal ended it."""
-    pid = start(service())
+    start(service())
+    child = process._children[-1]
 
     stop(service(), hard=hard)
 
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -by
+    assert child.returncode == -by
+    assert child not in process._children
 
 
 def test_a_server_deaf_to_sigterm_is_killed(service: Callable[..., Service]) -> None:
