@@ -61,8 +61,8 @@ class Normalize:
         end = self._tail.end(topics.RAW, partition)
         if self._ticks_through >= end:
             raise LogShrunk(
-                f"{topics.RAW.name}[{partition}] ends at {end}, but ticks of it up to "
-                f"{self._ticks_through} were published"
+                f"{self._tail.name(topics.RAW)}[{partition}] ends at {end}, but ticks of it up "
+                f"to {self._ticks_through} were published"
             )
         fence = self._core.offset
         self._refused = self._tail.dead_letters_beyond(topics.RAW, partition, fence)

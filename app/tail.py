@@ -40,6 +40,10 @@ class Tail:
         self._reader = reader
         self._registry = registry
 
+    def name(self, topic: Topic) -> str:
+        """Return a topic's name on the broker."""
+        return self._reader.prefix + topic.name
+
     def end(self, topic: Topic, partition: int) -> int:
         """Return the offset that the next record of a partition gets."""
         return self._reader.bounds(topic, partition)[1]

@@ -13,6 +13,7 @@ from app.engine.block import Block, Reading
 from app.errors import LogShrunk
 from app.outlets import Outlets
 from app.tail import Tail
+from app.topics import Topic
 from schemas.packed import pack
 from schemas.record import RecordCodec
 from schemas.registry import built_in
@@ -28,6 +29,9 @@ class Ends:
 
     def ticks(self, _partition: int, _window: int) -> Iterator[pl.DataFrame]:
         yield self._published
+
+    def name(self, topic: Topic) -> str:
+        return f"blue.{topic.name}"
 
     def end(self, _topic: object, _partition: int) -> int:
         return self._raw_end
@@ -82,7 +86,7 @@ async def test_a_replay_finds_its_ticks_new_and_learns_their_ids_again() -> None
 async def test_a_raw_topic_that_ends_before_what_was_published_is_refused() -> None:
     published = block(tick(raw_offset=41))
 
-    with pytest.raises(LogShrunk, match=r"ticks.raw.v1\[0\] ends at 40, .* up to 41"):
+    with pytest.raises(LogShrunk, match=r"^blue\.ticks\.raw\.v1\[0\] ends at 40, .* up to 41"):
         await stage(Normalizer(RULES, 0), published, raw_end=40).begin()
 
 
