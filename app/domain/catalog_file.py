@@ -213,3 +213,5 @@ def _composite_faults(venues: Mapping[str, Venue], series: Entries[SeriesEntry])
             yield f"{place}: venue must not be in [venues], as it has of, was {entry.venue!r}"
         elif entry.venue in composites and not entry.composite_of:
             yield f"{place}: of must be there, as another entry of {entry.venue} has it"
+        elif entry.composite_of and entry.clock != "event":
+            yield f"{place}: clock must be that of its venues, as it has of, was {entry.clock!r}"

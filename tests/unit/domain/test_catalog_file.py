@@ -172,6 +172,10 @@ def test_two_entries_for_the_same_are_a_fault_as_one_would_never_decide() -> Non
             ),
             "series 2: of must be there, as another entry of ALL has it",
         ),
+        (
+            '[[series]]\nvenue = "ALL"\nsymbol = "*"\nof = ["KRAKEN", "GATE"]\nclock = "ingest"',
+            "series 1: clock must be that of its venues, as it has of, was 'ingest'",
+        ),
     ],
 )
 def test_a_composite_has_a_name_of_its_own_and_is_made_of_venues(text: str, fault: str) -> None:
