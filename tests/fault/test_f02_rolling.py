@@ -17,7 +17,7 @@ def test_a_rolling_restart_leaves_every_bar_exact(make_trial: MakeTrial) -> None
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_five_rounds_over_all_roles_leave_every_bar_exact(make_trial: MakeTrial) -> None:
     rolled(make_trial(), ("compute", "compute", "hot", "warm"), rounds=5, rate=500)
 

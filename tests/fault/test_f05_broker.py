@@ -10,7 +10,7 @@ WAYS = ("stop", "kill")
 
 
 @pytest.mark.live
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_broker_that_comes_back_finds_nothing_lost(
     make_cluster: MakeCluster, make_trial: MakeTrial
 ) -> None:
@@ -18,7 +18,7 @@ def test_a_broker_that_comes_back_finds_nothing_lost(
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_broker_that_comes_back_five_times_finds_nothing_lost(
     make_cluster: MakeCluster, make_trial: MakeTrial
 ) -> None:

@@ -10,7 +10,7 @@ from tests.fault.conftest import MakeCluster, MakeTrial
 from tests.fault.trial import WORKERS
 from tests.live.world import wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 
 RATE = 500
 DOWN_S = (3.0, 8.0)

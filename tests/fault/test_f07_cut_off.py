@@ -7,7 +7,7 @@ import pytest
 from tests.fault.conftest import MakeProxied
 from tests.live.world import READS
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 
 RATE = 1_000
 
