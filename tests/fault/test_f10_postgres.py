@@ -97,7 +97,7 @@ def test_nothing_waits_for_a_postgres_killed_in_mid_transaction(make_trial: Make
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("harm", [away, hanging], ids=["away", "hanging"])
 def test_a_postgres_that_does_not_answer_for_long_delays_nobody(
     make_trial: MakeTrial, harm: Harm
