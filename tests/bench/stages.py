@@ -52,7 +52,7 @@ PARTS = (
     Timed("reroute", Normalizer, "_rerouted"),
     Timed("dedupe: identities", app.domain.normalize, "identities"),
     Timed("dedupe: seen before", Seen, "unseen"),
-    Timed("dedupe: ids", Normalizer, "_proven"),
+    Timed("dedupe: ids", Watch, "proven"),
     Timed("quality", Watch, "quality"),
     Timed("gaps", Watch, "gaps"),
     Timed("normalize: rest", Normalizer, "apply"),
