@@ -108,12 +108,15 @@ def test_known_schemas_flow_on_and_an_unknown_one_is_parked_and_driven_again(
             trial.poison.update(later)
             with trial.flow(later, PARKED / 2.0):
                 pass
+            wait_until(
+                lambda: compute.metric("tapeline_breaker_state", server="registry") > 0,
+                CAP_S + 10, "the registry is left alone", every_s=0.2,
+            )  # fmt: skip
             behind_s = wait_until(
                 lambda: world.outside.lag("tapeline-compute", "ticks.raw.v1") < FLOWING,
                 CAP_S + 10, "the neighbours of what waits flow on", every_s=0.2,
             )  # fmt: skip
             held_s = time.monotonic() - began - 2.0
-            is_open = compute.metric("tapeline_breaker_state", server="registry")
             settled_s = world.settle(within_s=60)
     trial.line.note(behind_s=round(behind_s, 1), held_s=round(held_s, 1), settled_s=settled_s)
     trial.judge()
@@ -121,7 +124,6 @@ def test_known_schemas_flow_on_and_an_unknown_one_is_parked_and_driven_again(
     letters = [each for _, each in world.outside.decoded("ticks.dlq.v1")]
     parked = [each for each in letters if each["reason"] == REASON]
     assert sorted(each["value"] for each in parked) == sorted(value for _, value in later)
-    assert is_open > 0, "the breaker must be open while the registry is down"
     assert held_s < CAP_S + 3, f"neighbours were held up for {held_s:.1f} s"
     assert compute.is_the_same()
     assert (compute.worker.home / "state" / "schemas.json").exists(), "a restart needs what it knew"
