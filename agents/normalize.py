@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import polars as pl
 
 from app import topics
 from app.domain.normalize import Normalized, Normalizer
@@ -34,7 +33,7 @@ class Normalize:
         self._tail = tail
         self._codec = codec
         self._ticks_through = -1
-        self._refused: set[int] = set()
+        self._refused = np.empty(0, np.int64)
 
     @property
     def offset(self) -> int:
@@ -65,19 +64,22 @@ class Normalize:
                 f"to {self._ticks_through} were published"
             )
         fence = self._core.offset
-        self._refused = self._tail.dead_letters_beyond(topics.RAW, partition, fence)
+        found = self._tail.dead_letters_beyond(topics.RAW, partition, fence)
+        self._refused = np.array(sorted(found), np.int64)
 
     async def apply(self, block: Block) -> None:
         """Normalize one block and publish what became of it."""
         decoded = block.decoded()
         keys = list(block.keys)
-        done = self._core.apply(self._not_refused(decoded.frame), keys, block.appended_us)
+        known = self._refused_before(block)
+        frame = decoded.frame
+        if known:
+            frame = frame.filter(~frame["offset"].is_in(known))
+        done = self._core.apply(frame, keys, block.appended_us)
         refused = [*decoded.bad, *done.refused]
         for row, reason, detail in sorted(refused):
-            if block.offsets[row] not in self._refused:
+            if block.offsets[row] not in known:
                 self._out.dead_letter(block, row, reason, detail)
-        if self._refused and block.last_offset >= max(self._refused):
-            self._refused = set()
         for row, symbol in done.rerouted:
             self._out.reroute(block.values[row], symbol)
         self._publish(block, keys, done)
@@ -85,11 +87,14 @@ class Normalize:
             self._out.gap(gap, self._core.partition)
         self._out.count(done)
 
-    def _not_refused(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Leave out what was refused before a crash, though a registry may know it by now."""
-        if not self._refused:
-            return frame
-        return frame.filter(~frame["offset"].is_in(sorted(self._refused)))
+    def _refused_before(self, block: Block) -> set[int]:
+        """Return the block's offsets that have their letters from before a crash.
+
+        They stay refused, though a registry may know their schema by now.
+        """
+        end = int(np.searchsorted(self._refused, block.last_offset, "right"))
+        found, self._refused = self._refused[:end], self._refused[end:]
+        return set(found.tolist())
 
     def _publish(self, block: Block, keys: list[bytes | None], done: Normalized) -> None:
         accepted = done.accepted
