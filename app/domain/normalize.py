@@ -100,8 +100,7 @@ class Normalizer:
         """
         append_us = int(appended_us[-1])
         ticks, refused = refusals(ticks, keys, appended_us + self.rules.max_future_us)
-        ticks, rerouted = self._rerouted(ticks)
-        ticks, unlisted = self._listed(ticks)
+        ticks, rerouted, unlisted = self._ours(ticks)
         refused += unlisted
         new = pl.Series(self.seen.unseen(identities(ticks)), dtype=pl.Boolean)
         is_trade = ticks["action"] == "NEW"
@@ -153,41 +152,39 @@ class Normalizer:
                 continue
             self._watch.restore(key, fields)
 
-    def _rerouted(self, ticks: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[int, str]]]:
-        """Take out the ticks whose canonical symbol is another or lives in another partition."""
-        moved = {
-            (venue, symbol): canonical
-            for venue, symbol in ticks.select(SERIES).unique().iter_rows()
-            if (canonical := self.rules.canonical(venue, symbol)) != symbol
-            or self.rules.partition_of(symbol) != self.partition
-        }
-        if not moved:
-            return ticks, []
-        pairs = pl.DataFrame([*moved], schema=list(SERIES), orient="row")
-        rows = ticks.join(pairs, on=SERIES, maintain_order="left").select("row", *SERIES)
-        rest = ticks.join(pairs, on=SERIES, how="anti", maintain_order="left")
-        return rest, [(row, moved[venue, symbol]) for row, venue, symbol in rows.iter_rows()]
+    def _ours(
+        self, ticks: pl.DataFrame
+    ) -> tuple[pl.DataFrame, list[tuple[int, str]], list[Refusal]]:
+        """Take out ticks of another symbol or partition, and of series beyond the limit.
 
-    def _listed(self, ticks: pl.DataFrame) -> tuple[pl.DataFrame, list[Refusal]]:
-        """Refuse ticks of new series beyond the limit: each takes memory, here and in its bars."""
-        unlisted = []
-        for name in ticks.select(SERIES).unique(maintain_order=True).iter_rows():
-            if name in self._watch:
+        Each series takes memory, here and in its bars.
+        """
+        moved: dict[tuple[str, str], str] = {}
+        beyond: set[tuple[str, str]] = set()
+        for venue, symbol in ticks.select(SERIES).unique(maintain_order=True).iter_rows():
+            canonical = self.rules.canonical(venue, symbol)
+            if canonical != symbol or self.rules.partition_of(symbol) != self.partition:
+                moved[venue, symbol] = canonical
+            elif (venue, symbol) in self._watch:
                 continue
-            if len(self._watch) < self.rules.max_series:
-                self._watch.of(*name)
+            elif len(self._watch) < self.rules.max_series:
+                self._watch.of(venue, symbol)
             else:
-                unlisted.append(name)
-        if not unlisted:
-            return ticks, []
-        pairs = pl.DataFrame(unlisted, schema=list(SERIES), orient="row")
-        rows = ticks.join(pairs, on=SERIES, maintain_order="left").select("row", *SERIES)
+                beyond.add((venue, symbol))
+        if not moved and not beyond:
+            return ticks, [], []
+        pairs = pl.DataFrame([*moved, *beyond], schema=list(SERIES), orient="row")
+        others = ticks.join(pairs, on=SERIES, maintain_order="left").select("row", *SERIES)
         rest = ticks.join(pairs, on=SERIES, how="anti", maintain_order="left")
         rule = f"the series of a partition must be at most MAX_SERIES, {self.rules.max_series}"
-        return rest, [
-            Refusal(row, "too_many_series", f"{rule}; {symbol}@{venue} is one more")
-            for row, venue, symbol in rows.iter_rows()
-        ]
+        rerouted, refused = [], []
+        for row, venue, symbol in others.iter_rows():
+            if (venue, symbol) in moved:
+                rerouted.append((row, moved[venue, symbol]))
+            else:
+                detail = f"{rule}; {symbol}@{venue} is one more"
+                refused.append(Refusal(row, "too_many_series", detail))
+        return rest, rerouted, refused
 
     def _quarantined(
         self, ticks: pl.DataFrame, quality: pl.Series
