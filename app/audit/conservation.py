@@ -27,6 +27,24 @@ CREATE TABLE leftover (p INTEGER, off BIGINT, venue VARCHAR, symbol VARCHAR, ide
 """
 
 
+WRONG = (
+    ("I1", "is in ticks.v1 twice", """
+        SELECT any_value(symbol || '@' || venue || ' ' || coalesce(trade_id, '')), 'offset',
+               min(off)::VARCHAR, max(off)::VARCHAR
+        FROM accepted GROUP BY ident, venue, symbol HAVING count(*) > 1"""),
+    ("I1", "is in two partitions", """
+        SELECT symbol, 'partition', min(p)::VARCHAR, max(p)::VARCHAR
+        FROM accepted GROUP BY symbol HAVING min(p) <> max(p)"""),
+    ("I6", "is in the dead letters more than once", """
+        SELECT topic || ' ' || p || ':' || off, 'letters', '1', count(*)::VARCHAR
+        FROM letters GROUP BY topic, p, off HAVING count(*) > 1"""),
+    ("I6", "is in the dead letters without a reason", """
+        SELECT topic || ' ' || p || ':' || off, 'reason', 'text', reason || ' ' || detail
+        FROM letters WHERE reason = '' OR detail = ''"""),
+)  # fmt: skip
+"""What may never be: the invariant, how it is told, and the query of bar, field, wanted, found."""
+
+
 class Conservation:
     """The tables `accepted`, `letters` and `leftover`.
 
@@ -239,31 +257,8 @@ class Conservation:
         """
         missing = report.add_query("I1", db, "was lost", lost)
         beyond_log = unexplained - missing
-        report.add_query(
-            "I1",
-            db,
-            "is in ticks.v1 twice",
-            """
-            SELECT any_value(symbol || '@' || venue || ' ' || coalesce(trade_id, '')), 'offset',
-                   min(off)::VARCHAR, max(off)::VARCHAR
-            FROM accepted GROUP BY ident, venue, symbol HAVING count(*) > 1""",
-        )
-        report.add_query(
-            "I1",
-            db,
-            "is in two partitions",
-            """
-            SELECT symbol, 'partition', min(p)::VARCHAR, max(p)::VARCHAR
-            FROM accepted GROUP BY symbol HAVING min(p) <> max(p)""",
-        )
-        report.add_query(
-            "I6",
-            db,
-            "is in the dead letters more than once",
-            """
-            SELECT topic || ' ' || p || ':' || off, 'letters', '1', count(*)::VARCHAR
-            FROM letters GROUP BY topic, p, off HAVING count(*) > 1""",
-        )
+        for invariant, what, query in WRONG:
+            report.add_query(invariant, db, what, query)
         for p, start in starts.items():
             again = f"""
                 SELECT topic || ' ' || p || ':' || off, 'letters', '1', 'more'
@@ -274,14 +269,6 @@ class Conservation:
                        'from {start} on', raw_off::VARCHAR
                 FROM accepted WHERE p = {p} AND off >= {kept.get(p, 0)} AND raw_off < {start}"""
             report.add_query("I1", db, "is in ticks.v1 again", again)
-        report.add_query(
-            "I6",
-            db,
-            "is in the dead letters without a reason",
-            """
-            SELECT topic || ' ' || p || ':' || off, 'reason', 'text', reason || ' ' || detail
-            FROM letters WHERE reason = '' OR detail = ''""",
-        )
         report.count("I1", **self.counts, lost=missing, beyond_log=beyond_log)
         row = db.execute(
             f"SELECT count(*), count(*) FILTER (topic = '{raw_topic}') FROM letters"
