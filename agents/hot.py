@@ -7,6 +7,7 @@ something is filled again beside the blocks: all of a compacted topic, the end o
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -43,7 +44,7 @@ class Kind(NamedTuple):
     tail: Tail
 
 
-class _Hot(Stateless):
+class _Hot(Stateless, ABC):
     """One partition of one topic."""
 
     def __init__(self, kind: Kind, partition: int, refusals: Refusals) -> None:
@@ -91,12 +92,13 @@ class _Hot(Stateless):
         await kind.sink.persist(lambda: kind.store.mark_whole(self._part, era))
         _log.info("hot store filled", part=self._part, records=records)
 
+    @abstractmethod
     def _parts(self) -> Iterator[Any]:
         """Yield what the store should hold, from the topic; each write is guarded."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _put_again(self, part: Any) -> None:
-        raise NotImplementedError
+        """Put one of them."""
 
 
 class HotTicks(_Hot):

@@ -6,6 +6,7 @@ letters are acknowledged before the store's offset moves past their records.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ async def keep_house(store: WarmStore, sink: Sink) -> None:
         await asyncio.sleep(DAY_S)
 
 
-class _Warm(Stateless):
+class _Warm(Stateless, ABC):
     """One partition of one topic."""
 
     def __init__(
@@ -69,9 +70,9 @@ class _Warm(Stateless):
         await self._refusals.settle()
         await self._sink.persist(partial(self._store_in, offset, offset, none))
 
+    @abstractmethod
     def _store_in(self, first: int, last: int, rows: Any) -> Applied:
         """Store those of a block's rows that are of these offsets, both inclusive."""
-        raise NotImplementedError
 
 
 class WarmTicks(_Warm):

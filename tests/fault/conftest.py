@@ -22,6 +22,7 @@ from tests.fault.disk import Disk, mounted
 from tests.fault.line import Line
 from tests.fault.toxiproxy import Proxy, Toxiproxy
 from tests.fault.trial import Trial
+from tests.live.test_registry import Apicurio, fetched
 from tests.live.world import World
 
 SEED = "TAPELINE_FAULT_SEED"
@@ -175,3 +176,12 @@ def make_proxied(
         return trial, proxy
 
     return make
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Apicurio]:
+    """Return a schema registry of the test's own."""
+    server = Apicurio(fetched())
+    server.start(tmp_path / "registry.log")
+    yield server
+    server.stop()

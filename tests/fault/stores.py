@@ -5,6 +5,7 @@ import shutil
 import signal
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -30,7 +31,7 @@ STAGES_OF_HOT = 3
 REBUILT_WITHIN_S = 30.0
 
 
-class OwnServer:
+class OwnServer(ABC):
     """A server in a temporary folder, on a free port; a context that takes all of it away.
 
     Args:
@@ -52,9 +53,9 @@ class OwnServer:
         self._disks = ExitStack()
         self.disk = self._disks.enter_context(mounted(self.data, disk_mb)) if disk_mb else None
 
+    @abstractmethod
     def service(self) -> Service:
         """Return how it is started."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

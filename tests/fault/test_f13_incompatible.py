@@ -2,7 +2,6 @@
 
 import json
 import struct
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,12 @@ from connectors.registry import ConfluentRegistry, subject_of
 from tests.fault.conftest import MakeTrial
 from tests.fault.trial import RATE, SYMBOLS, WORKERS
 from tests.live.feed import START_US, Pair
-from tests.live.test_registry import Apicurio, fetched
+from tests.live.test_registry import Apicurio
 from tests.poison import TICK_ID, trade
 
 FOREIGN = 50
 PATIENCE_S = 30.0
 """With a registry that has just been started, on a busy machine."""
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Apicurio]:
-    server = Apicurio(fetched())
-    server.start(tmp_path / "registry.log")
-    yield server
-    server.stop()
 
 
 def with_a_price_of(kind: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tests.fault.conftest import MakeTrial
 from tests.fault.stores import Watched
 from tests.fault.trial import SYMBOLS
 from tests.live.feed import START_US, Pair
-from tests.live.test_registry import Apicurio, fetched
+from tests.live.test_registry import Apicurio
 from tests.live.world import OUR_SETTINGS, World, wait_until
 from tests.poison import TICK_ID, tick, trade
 
@@ -78,14 +78,6 @@ def of_a_later_schema(schema_id: int, number: int) -> Pair:
     symbol = SYMBOLS[number % len(SYMBOLS)]
     fields = trade(symbol, "LATER", START_US + number * 1_000_000, f"later-{number}")
     return symbol.encode(), frame(schema_id, tick(fields)[5:] + b"\x00")
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Apicurio]:
-    server = Apicurio(fetched())
-    server.start(tmp_path / "registry.log")
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize("harm", [stopped, hanging], ids=["stopped", "hanging"])
