@@ -28,7 +28,7 @@ UNKNOWN_FOR_S = 30.0
 """How long an id stays unknown before the registry is asked again: poison repeats itself."""
 MOST_UNKNOWN = 10_000
 WAIT_S, TIMEOUT_S = 5.0, 2.0
-"""How long an unknown id is asked for, and an answer waited for: below a worker's lease."""
+"""How long an unknown id is asked for, and an answer waited for: nobody else is read meanwhile."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 20.0
 """How long a registry that did not answer is left alone."""
 

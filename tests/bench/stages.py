@@ -49,7 +49,7 @@ PARTS = (
     Timed("places: rest", Block, "columns"),
     Timed("records, one by one", Block, "records"),
     Timed("refusals", app.domain.normalize, "refusals"),
-    Timed("reroute", Normalizer, "_rerouted"),
+    Timed("whose series", Normalizer, "_ours"),
     Timed("dedupe: identities", app.domain.normalize, "identities"),
     Timed("dedupe: seen before", Seen, "unseen"),
     Timed("dedupe: ids", Watch, "proven"),
