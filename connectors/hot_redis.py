@@ -31,8 +31,8 @@ from app.domain.ports import HotStore, Row, bar_key, bar_rank, newest, quote_key
 from connectors import hot_guards
 from connectors.hot_guards import RANK_WIDTH, Guard
 from connectors.hot_ticks import SeriesTicks, ticks_by_series
-from connectors.record_fields import Kind, fields, from_jsonable, jsonable, microseconds, to_json
 from connectors.redis_errors import translated, translating
+from schemas.json_form import Kind, fields, from_jsonable, jsonable, microseconds, to_json
 
 ARGUMENTS_PER_TRIP = 20_000
 """A longer put goes in several round trips, so that neither side buffers it whole."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from connectors.hot_guards import RANK_WIDTH
-from connectors.record_fields import Kind, fields
+from schemas.json_form import Kind, fields
 
 
 class SeriesTicks(NamedTuple):

@@ -25,7 +25,7 @@ from app.domain.ports import (
     quote_key,
     quote_rank,
 )
-from connectors.record_fields import fields
+from schemas.json_form import fields
 
 BarKey = tuple[str, str, str, datetime]
 SeriesKey = tuple[str, str, str]

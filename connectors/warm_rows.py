@@ -6,7 +6,7 @@ import polars as pl
 import psycopg
 
 from app.domain.ports import Row
-from connectors.record_fields import fields
+from schemas.json_form import fields
 
 BAR_COLUMNS = tuple(fields("bar"))
 TICK_COLUMNS = tuple(fields("tick"))

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from connectors.migrations import Flavour, Migration, MigrationFailed, migrate, shipped
-from connectors.record_fields import fields
+from schemas.json_form import fields
 from connectors.warm_rows import BAR_COLUMNS, TICK_COLUMNS
 from tests.contract.records import bar
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.hot_guards import rank
-from connectors.record_fields import Kind, fields, microseconds, moment, plain
+from schemas.json_form import Kind, fields, microseconds, moment, plain
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -1,10 +1,11 @@
-"""The fields of the records the stores keep, by what kind of value each holds.
+"""The JSON form of a record, the same in Redis, REST and every stream.
 
-Read from the schemas, so that a field added to a contract reaches Redis without a change here.
+Decimals are plain strings, times integer microseconds since 1970. Read from the schemas, so that
+a field added to a contract is in it without a change here.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -12,10 +13,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from app.domain.ports import Row
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+Row = Mapping[str, Any]
 
 
 class Kind(Enum):
@@ -77,7 +77,7 @@ def jsonable(record: str, row: Row) -> dict[str, Any]:
     }
 
 
-def from_jsonable(record: str, values: dict[str, Any]) -> Row:
+def from_jsonable(record: str, values: Row) -> dict[str, Any]:
     """Return the row that `jsonable` made `values` of; a field that is not there is None."""
     return {
         name: value if read is None or value is None else read(value)
