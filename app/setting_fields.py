@@ -90,6 +90,25 @@ class Settings(BaseSettings):
     """0: no metrics are served."""
     log_level: Annotated[str, _of(values.one_of(*values.LOG_LEVELS))] = "INFO"
 
+    api_host: Annotated[str, _of(values.host)] = "127.0.0.1"
+    """Where the API listens; without keys and JWTs only a loopback address will do."""
+    api_port: Annotated[int, _of(values.whole(0, 65_535))] = 8000
+    api_cors_origins: Annotated[tuple[str, ...], NoDecode, _of(values.origins)] = ()
+    """Origins whose pages may read the API."""
+    api_tls_cert: str = ""
+    api_tls_key: str = _checked("")
+    """Files in PEM: the certificate with its chain, and its private key."""
+    api_jwt_jwks: Annotated[str, _of(values.jwks)] = _secret("")
+    """URL or file of the keys that sign JWTs; empty: API keys only."""
+    api_jwt_audience: str = ""
+    api_jwt_issuer: str = ""
+    api_rate_per_minute: Annotated[int, _of(values.whole(0, 10**6))] = 1200
+    """Requests a minute of each key; 0: no limit."""
+    api_stale_after_s: Interval = Field(5.0, validation_alias="API_STALE_AFTER")
+    """An answer is called stale when its source lags by more."""
+    api_timeout_s: Interval = Field(5.0, validation_alias="API_TIMEOUT")
+    """Longest wait for a store."""
+
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:
         """Read nothing but what `load` hands in, so that a test's environment is the whole."""
@@ -119,6 +138,13 @@ class Settings(BaseSettings):
     def _is_there_for_sasl(cls, text: str, info: ValidationInfo) -> str:
         if not text and "SASL" in info.data.get("kafka_security_protocol", ""):
             raise Broken(f"must be set for {info.data['kafka_security_protocol']}")
+        return text
+
+    @field_validator("api_tls_key")
+    @classmethod
+    def _has_its_certificate(cls, text: str, info: ValidationInfo) -> str:
+        if bool(text) is not bool(info.data.get("api_tls_cert")):
+            raise Broken("must be set together with API_TLS_CERT, or neither")
         return text
 
     def grace_s(self, timeframe: str) -> float:

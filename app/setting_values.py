@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from app.domain.timeframes import timeframe
 
@@ -9,6 +11,8 @@ UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "": 1.0
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)")
 _WORD = re.compile(r"[A-Za-z0-9._-]*")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -105,6 +109,50 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text.strip()
 
     return parse
+
+
+def host(text: str) -> str:
+    """Return an address or a host's name to listen on."""
+    name = text.strip().removeprefix("[").removesuffix("]")
+    if not _HOST.fullmatch(name):
+        raise Broken("must be an address or a host's name, such as 127.0.0.1")
+    return name
+
+
+def is_loopback(name: str) -> bool:
+    """Return whether only this machine reaches a host of that name; never asks the resolver."""
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Return web origins as browsers send them: ``https://desk.example.com,http://h:3000``."""
+    found = tuple(part.strip().lower() for part in text.split(","))
+    if not all(map(_ORIGIN.fullmatch, found)):
+        raise Broken(
+            "must be origins such as https://desk.example.com with commas between, without a path,"
+            " and not *"
+        )
+    return found
+
+
+def jwks(text: str) -> str:
+    """Return where a JSON Web Key Set is: a file, or a URL that nobody on the way can change."""
+    place = text.strip()
+    scheme, mark, _ = place.partition("://")
+    if not mark:
+        return place
+    where = urlsplit(place)
+    is_safe = scheme.lower() == "https" or (
+        scheme.lower() == "http" and is_loopback(where.hostname or "")
+    )
+    if not where.hostname or not is_safe:
+        raise Broken("must be a file, an https:// URL, or http:// on a loopback address")
+    return place
 
 
 def names_of_timeframes(text: str) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ OF_THE_LOCAL_STACK = {
     "TAPELINE_REGISTRY_PORT",
 }
 """Variables with our prefix that the servers beside us read."""
-OUR_PREFIXES = ("TAPELINE_", "BARS_")
+OUR_PREFIXES = ("TAPELINE_", "BARS_", "API_")
 
 
 def load(

@@ -8,6 +8,7 @@ import pytest
 from app import topics
 from app.domain.catalog import SeriesRules
 from app.errors import ConfigError
+from app.setting_values import is_loopback
 from app.settings import Settings, load
 
 SERVERS = {
@@ -100,6 +101,13 @@ def test_a_grace_that_fits_no_ladder_is_a_fault(grace: str, rule: str) -> None:
         ("METRICS_PORT", "65536"),
         ("LOG_LEVEL", "LOUD"),
         ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1"),
+        ("API_HOST", "http://localhost"),
+        ("API_PORT", "80000"),
+        ("API_RATE_PER_MINUTE", "-1"),
+        ("API_STALE_AFTER", "0"),
+        ("API_CORS_ORIGINS", "*"),
+        ("API_CORS_ORIGINS", "https://desk.example.com,null"),
+        ("API_CORS_ORIGINS", "https://desk.example.com/app"),
     ],
 )
 def test_a_value_that_breaks_its_rule_is_named(variable: str, value: str) -> None:
@@ -107,6 +115,58 @@ def test_a_value_that_breaks_its_rule_is_named(variable: str, value: str) -> Non
 
     assert fault.startswith(f"{variable} must ")
     assert fault.endswith(f"was {value!r}")
+
+
+def test_the_api_is_reached_from_this_machine_alone_unless_told_otherwise() -> None:
+    given = settings()
+
+    assert (given.api_host, given.api_port, given.api_cors_origins) == ("127.0.0.1", 8000, ())
+    assert (given.api_rate_per_minute, given.api_timeout_s) == (1200, 5.0)
+
+
+def test_origins_are_taken_as_browsers_send_them() -> None:
+    given = settings(API_CORS_ORIGINS="https://Desk.example.com, http://127.0.0.1:3000")
+
+    assert given.api_cors_origins == ("https://desk.example.com", "http://127.0.0.1:3000")
+
+
+@pytest.mark.parametrize(
+    "name", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "LOCALHOST"]
+)
+def test_a_loopback_address_is_known(name: str) -> None:
+    assert is_loopback(settings(API_HOST=name).api_host)
+
+
+@pytest.mark.parametrize(
+    "name", ["0.0.0.0", "::", "10.0.0.1", "api.example.com", "localhost.evil.com", "127.0.0.1.nip.io"]  # noqa: E501, S104
+)  # fmt: skip
+def test_any_other_address_is_not_loopback(name: str) -> None:
+    assert not is_loopback(settings(API_HOST=name).api_host)
+
+
+@pytest.mark.parametrize(
+    "place", ["/etc/jwks.json", "https://id.example.com/jwks", "http://127.0.0.1:9000/jwks"]
+)
+def test_the_keys_of_jwts_come_from_a_file_or_a_safe_url(place: str) -> None:
+    assert settings(API_JWT_JWKS=place).api_jwt_jwks == place
+
+
+@pytest.mark.parametrize("place", ["http://id.example.com/jwks", "ftp://127.0.0.1/k", "https://"])
+def test_the_keys_of_jwts_come_from_nowhere_that_can_be_changed_on_the_way(place: str) -> None:
+    (fault,) = faults(API_JWT_JWKS=place)
+
+    assert fault.startswith("API_JWT_JWKS must be a file, an https:// URL")
+
+
+@pytest.mark.parametrize("given", ["API_TLS_CERT", "API_TLS_KEY"])
+def test_a_certificate_and_its_key_come_together(given: str) -> None:
+    (fault,) = faults(**{given: "/etc/file.pem"})
+
+    assert fault.startswith("API_TLS_KEY must be set together with API_TLS_CERT, or neither")
+
+
+def test_a_misspelt_variable_of_the_api_is_a_fault() -> None:
+    assert faults(API_HOSTS="h") == ["API_HOSTS is no setting; is it API_HOST?"]
 
 
 def test_servers_come_from_the_local_stack_when_the_environment_names_none(tmp_path: Path) -> None:
