@@ -146,5 +146,5 @@ def _storage(url: str, pool: BlockingConnectionPool, prefix: str) -> Storage:
         f"async+{url}",
         implementation="redispy",
         key_prefix=f"{prefix}:limits",
-        connection_pool=pool,  # type: ignore[arg-type] - passed on to the client
+        connection_pool=pool,  # type: ignore[arg-type]  # passed on to the client
     )
