@@ -28,6 +28,7 @@ COMMANDS = {
     "audit": "audit:audit",
     "dlq": "dlq:commands",
     "gaps": "gaps:commands",
+    "keys": "keys:commands",
     "top": "top:top",
     "bench": "bench:bench",
 }

@@ -21,6 +21,7 @@ LEEWAY_S = 30
 LONGEST = 8192
 """Characters of a token that is looked at."""
 _LAST_S = datetime.max.replace(tzinfo=UTC).timestamp() - 1
+LONGEST_SUBJECT = 200
 ROLE_CLAIMS = ("role", "roles", "tapeline_role")
 
 log = structlog.get_logger()
@@ -128,6 +129,9 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
             f"One of the token's claims {', '.join(ROLE_CLAIMS)} must be one of {known}.",
         )
     subject = str(claims["sub"])
+    if not 1 <= len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+        # It goes to logs and to the audit log as it is.
+        raise BadToken(f"A token's sub must be 1 to {LONGEST_SUBJECT} printable characters.")
     # With the leeway, or a stream that was let in within it would be cut off at once.
     expires_at = datetime.fromtimestamp(min(float(claims["exp"]) + LEEWAY_S, _LAST_S), UTC)
     return Principal(subject, role, "jwt", subject, expires_at)
