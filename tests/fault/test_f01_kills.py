@@ -10,6 +10,8 @@ from tests.fault.trial import RATE, Trial
 from tests.live.world import wait_until
 
 KILLS = 2
+FULL_RATE = 1.05 * RATE
+"""So that what arrives comes to 20,000 ticks a second and more, starts of the flow included."""
 WORKING = 2_000
 """Accepted ticks that show that all are at work."""
 
@@ -39,8 +41,8 @@ def killed_in_turn(trial: Trial, kills: int) -> None:
     workers = trial.world.started("compute", "compute")
     sent, rates = 0, []
     for kill in range(kills):
-        pairs, before = trial.ticks(4 * RATE), accepted(trial)
-        with trial.flow(pairs) as flow:
+        pairs, before = trial.ticks(round(4 * FULL_RATE)), accepted(trial)
+        with trial.flow(pairs, FULL_RATE) as flow:
             wait_until(partial(has_accepted, trial, before + WORKING), 20, "ticks flow", 0.02)
             # At any place between two checkpoints, which are a second apart.
             time.sleep(trial.dice.uniform(0.0, 1.2))
