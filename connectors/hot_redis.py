@@ -14,6 +14,7 @@ Decimals are plain strings without trailing zeros, times integer microseconds.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import chain
@@ -27,7 +28,16 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 from typing_extensions import override
 
-from app.domain.ports import HotStore, Row, bar_key, bar_rank, newest, quote_key, quote_rank
+from app.domain.ports import (
+    BarText,
+    HotStore,
+    Row,
+    bar_key,
+    bar_rank,
+    newest,
+    quote_key,
+    quote_rank,
+)
 from connectors import hot_guards
 from connectors.hot_guards import RANK_WIDTH, Guard
 from connectors.hot_ticks import SeriesTicks, ticks_by_series
@@ -37,6 +47,7 @@ from schemas.json_form import Kind, fields, from_jsonable, jsonable, microsecond
 ARGUMENTS_PER_TRIP = 20_000
 """A longer put goes in several round trips, so that neither side buffers it whole."""
 
+_SERIES_NOUNS = ("bars", "quote", "ticks")
 _JSON = (Kind.TIME, Kind.PLAIN)
 _BAR_RANK = 2 * RANK_WIDTH
 
@@ -144,14 +155,27 @@ class RedisHotStore(HotStore):
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> list[Row]:
+        texts = self.bar_texts(symbol, venue, timeframe, limit, start, end)
+        return [from_jsonable("bar", json.loads(each.text)) for each in texts]
+
+    @override
+    def bar_texts(
+        self,
+        symbol: str,
+        venue: str,
+        timeframe: str,
+        limit: int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> list[BarText]:
         low = "-inf" if start is None else str(microseconds(start))
         high = "+inf" if end is None else f"({microseconds(end)}"
         key = self.bars_key(symbol, venue, timeframe)
         with translating():
             members = self._redis.zrange(
-                key, high, low, desc=True, byscore=True, offset=0, num=limit
+                key, high, low, desc=True, byscore=True, offset=0, num=limit, withscores=True
             )
-        return [_row("bar", str(member), _BAR_RANK) for member in reversed(members)]
+        return [BarText(int(score), member[_BAR_RANK:]) for member, score in reversed(members)]
 
     @override
     def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
@@ -175,9 +199,25 @@ class RedisHotStore(HotStore):
 
     @override
     def ticks(self, symbol: str, venue: str, limit: int) -> list[Row]:
+        texts = self.tick_texts(symbol, venue, limit)
+        return [from_jsonable("tick", json.loads(text)) for text in texts]
+
+    @override
+    def tick_texts(self, symbol: str, venue: str, limit: int) -> list[str]:
         with translating():
             members = self._redis.zrange(self.ticks_key(symbol, venue), -limit, -1)
-        return [_row("tick", str(member), RANK_WIDTH) for member in members]
+        return [str(member)[RANK_WIDTH:] for member in members]
+
+    @override
+    def series(self) -> set[tuple[str, str]]:
+        found = set()
+        with translating():
+            for key in self._redis.scan_iter(f"{_escaped(self.prefix)}:*", count=5_000):
+                noun, _, rest = str(key).removeprefix(f"{self.prefix}:").partition(":")
+                symbol, at, venue = rest.partition("@")
+                if at and noun in _SERIES_NOUNS:
+                    found.add((symbol, venue.partition(":")[0]))
+        return found
 
     @override
     def era(self) -> str:
@@ -262,5 +302,6 @@ def _cut(pairs: list[Any]) -> Iterator[list[Any]]:
         yield pairs[begin : begin + 2000]
 
 
-def _row(record: str, member: str, rank_width: int) -> Row:
-    return from_jsonable(record, json.loads(member[rank_width:]))
+def _escaped(text: str) -> str:
+    """Return `text` for a pattern of Redis, where it means itself."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)

@@ -15,6 +15,7 @@ from typing_extensions import override
 from app.domain.ports import (
     OFFSET,
     Applied,
+    BarText,
     HotStore,
     Position,
     Row,
@@ -25,7 +26,7 @@ from app.domain.ports import (
     quote_key,
     quote_rank,
 )
-from schemas.json_form import fields
+from schemas.json_form import fields, microseconds, to_json
 
 BarKey = tuple[str, str, str, datetime]
 SeriesKey = tuple[str, str, str]
@@ -112,6 +113,19 @@ class MemoryHotStore(HotStore):
         return _newest(held, "open_time", start, end, limit)
 
     @override
+    def bar_texts(
+        self,
+        symbol: str,
+        venue: str,
+        timeframe: str,
+        limit: int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> list[BarText]:
+        found = self.bars(symbol, venue, timeframe, limit, start, end)
+        return [BarText(microseconds(row["open_time"]), to_json("bar", row)) for row in found]
+
+    @override
     def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
         found = self.bars(symbol, venue, timeframe, 1)
         return found[0] if found else None
@@ -127,6 +141,15 @@ class MemoryHotStore(HotStore):
         with self._lock:
             held = self._ticks.get((symbol, venue), {})
             return [dict(row) for row in list(held.values())[-limit:]]
+
+    @override
+    def tick_texts(self, symbol: str, venue: str, limit: int) -> list[str]:
+        return [to_json("tick", row) for row in self.ticks(symbol, venue, limit)]
+
+    @override
+    def series(self) -> set[tuple[str, str]]:
+        with self._lock:
+            return {name[:2] for name in self._bars} | {*self._quotes} | {*self._ticks}
 
     @override
     def ping(self) -> str:

@@ -33,6 +33,13 @@ class Position(NamedTuple):
     offset: int
 
 
+class BarText(NamedTuple):
+    """A bar in its JSON form, and when it opened, in microseconds since 1970."""
+
+    open_us: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What one block changed.
@@ -120,6 +127,18 @@ class HotStore(Protocol):
         """Return the newest `limit` bars with start <= open_time < end, oldest first."""
         ...
 
+    def bar_texts(  # noqa: PLR0913 - a series has three names
+        self,
+        symbol: str,
+        venue: str,
+        timeframe: str,
+        limit: int,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> list[BarText]:
+        """Return what `bars` does, as JSON (`schemas.json_form`), without making values of it."""
+        ...
+
     def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
         """Return the bar with the latest open_time."""
         ...
@@ -130,6 +149,14 @@ class HotStore(Protocol):
 
     def ticks(self, symbol: str, venue: str, limit: int) -> list[Row]:
         """Return the newest `limit` ticks with the fields of `tick.avsc`, oldest first."""
+        ...
+
+    def tick_texts(self, symbol: str, venue: str, limit: int) -> list[str]:
+        """Return what `ticks` does, as JSON, without making values of it."""
+        ...
+
+    def series(self) -> set[tuple[str, str]]:
+        """Return symbol and venue of every series that has bars, quotes or ticks."""
         ...
 
     def era(self) -> str:

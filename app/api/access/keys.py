@@ -48,7 +48,8 @@ class KeyStore(Protocol):
     def rotate(self, row: Row, until: datetime) -> bool:
         """Keep a new key and end the one it is `rotated_from` at `until`, or earlier; both or none.
 
-        Returns False, and keeps nothing, when there is no such key or it was revoked.
+        Returns False, and keeps nothing, when there is no such key, it was revoked, or another
+        key took over from it before.
         """
         ...
 

@@ -1,0 +1,169 @@
+"""Bars by REST: the newest one, and pages of history across the hot and the warm store."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Response
+
+from app import topics
+from app.api.access.guard import require
+from app.api.access.roles import Principal, Role
+from app.api.documented import answers
+from app.api.freshness import Origin
+from app.api.problems import Problem
+from app.api.services import Services, answer, unknown
+from app.api.serving import Served, respond, seen
+from app.breaker import CircuitOpen
+from app.domain.ports import BarText
+from app.errors import StoreUnavailable
+from schemas.json_form import microseconds, moment, to_json
+
+router = APIRouter(prefix="/api/ohlc", tags=["bars"])
+
+TIMEFRAME = r"^[A-Za-z0-9.]{1,24}$"
+MOST_BARS = 5_000
+_WHOLE = re.compile(r"-?\d{1,18}")
+_PROVISIONAL = '"is_final":false'
+
+Timeframe = Annotated[
+    str, Query(pattern=TIMEFRAME, description="Such as M1, H1, D1, M1.bid or T1000.")
+]
+Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
+
+
+@router.get("/latest/{symbol:path}", responses=answers("bar"))
+async def latest(
+    symbol: str, services: Served, who: Viewer, timeframe: Timeframe = "M1"
+) -> Response:
+    """Return the bar that opened last, final or not."""
+    name, venue = seen(services, who, symbol)
+    kept = services.hub.newest(f"bars:{name}@{venue}:{timeframe}")
+    if kept is not None:
+        return respond(answer(msgspec.Raw(kept.body), Origin.TOPICS, services.age(Origin.TOPICS)))
+    found = await services.hot_edge.call(services.hot.bar_texts, name, venue, timeframe, 1)
+    if not found:
+        raise unknown(f"{name}@{venue}:{timeframe}", "series")
+    data = msgspec.Raw(found[0].text.encode())
+    return respond(answer(data, Origin.HOT, services.age(Origin.HOT)))
+
+
+@router.get("/{symbol:path}", responses=answers("bar", many=True, has_next=True))
+async def history(  # noqa: PLR0913 - each is a parameter of the query
+    symbol: str,
+    services: Served,
+    who: Viewer,
+    timeframe: Timeframe = "M1",
+    start: Annotated[
+        str | None, Query(alias="from", description="First open_time: ISO 8601, or microseconds.")
+    ] = None,
+    end: Annotated[
+        str | None, Query(alias="to", description="Open times before this; as `from`.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_BARS)] = 500,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """Return the newest `limit` bars of a span, oldest first; `next` leads to the ones before.
+
+    A page without provisional bars has an ETag: it changes only with a revision.
+    """
+    name, venue = seen(services, who, symbol)
+    ends = [_time(end, "to"), _time(cursor, "cursor")]
+    span = Span(
+        name, venue, timeframe, _time(start, "from"),
+        min((each for each in ends if each is not None), default=None), limit + 1,
+    )  # fmt: skip
+    texts, origins = await bars(services, span)
+    if not texts and (name, venue) not in services.series:
+        raise unknown(f"{name}@{venue}")
+    # One more than asked for: it says that there is a page before this one.
+    page, has_more = texts[-limit:], len(texts) > limit
+    headers = {}
+    if page and not any(_PROVISIONAL in each.text for each in page):
+        headers["ETag"] = tag = _tag(page, has_more=has_more)
+        if if_none_match is not None and tag in re.split(r",\s*", if_none_match):
+            return Response(status_code=304, headers=headers)
+    data = [msgspec.Raw(each.text.encode()) for each in page]
+    last = origins[-1]
+    body = answer(data, last, services.age(*origins), str(page[0].open_us) if has_more else None)
+    return respond(body, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which bars: start <= open_time < end, the newest `limit`; None is no bound."""
+
+    symbol: str
+    venue: str
+    timeframe: str
+    start: datetime | None
+    end: datetime | None
+    limit: int
+
+    @property
+    def series(self) -> tuple[str, str, str]:
+        """What names the series."""
+        return self.symbol, self.venue, self.timeframe
+
+
+async def bars(services: Services, span: Span) -> tuple[list[BarText], list[Origin]]:
+    """Return bars, oldest first, and where they are from.
+
+    The hot store has every bar from its oldest one on, as long as it is marked whole; what is
+    before that comes from the warm one, up to that bar. Where it is not whole, or away, all comes
+    from the warm one.
+
+    Raises:
+        StoreUnavailable, CircuitOpen: What is asked for is out of reach now.
+    """
+    found: list[BarText] = []
+    partition = services.place(topics.BARS, span.symbol).partition
+    if partition in services.whole:
+        try:
+            found = await services.hot_edge.call(
+                services.hot.bar_texts, *span.series, span.limit, span.start, span.end
+            )
+        except (StoreUnavailable, CircuitOpen):
+            found = []
+        if len(found) >= span.limit:
+            return found, [Origin.HOT]
+    end = moment(found[0].open_us) if found else span.end
+    rows = await services.warm_edge.call(
+        services.warm.bars, *span.series, span.start, end, span.limit - len(found)
+    )
+    older = [BarText(microseconds(row["open_time"]), to_json("bar", row)) for row in rows]
+    origins = [Origin.WARM] if not found else [Origin.HOT]
+    return older + found, [Origin.WARM, *origins] if older and found else origins
+
+
+def _time(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = moment(int(text)) if _WHOLE.fullmatch(text) else _iso(text)
+    except (ValueError, OverflowError):
+        raise Problem(
+            422, "Invalid request",
+            f"{name} must be an ISO 8601 time or whole microseconds since 1970, was {text!r}",
+            errors=[{"field": name, "in": "query", "value": text}],
+        ) from None  # fmt: skip
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        # The plus of an offset arrives as a space when a client did not escape it.
+        return datetime.fromisoformat(text.replace(" ", "+"))
+
+
+def _tag(page: list[BarText], *, has_more: bool) -> str:
+    digest = blake2b(digest_size=12)
+    for each in page:
+        digest.update(each.text.encode())
+    return f'"{digest.hexdigest()}{"+" if has_more else ""}"'

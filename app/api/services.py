@@ -1,0 +1,106 @@
+"""What the routes are wired to: stores behind their edges, the hub, and how fresh each is."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from app.api.edge import Edge
+from app.api.freshness import Age, Freshness, Origin
+from app.api.hub import Hub
+from app.api.metrics import ApiMetrics
+from app.api.past import Past
+from app.api.problems import Problem
+from app.domain.ports import HotStore, WarmStore
+from app.partitions import partition_of
+from app.settings import Settings
+from app.topics import Topic, TopicPartition
+
+Series = tuple[str, str]
+"""Symbol and venue."""
+
+_json = msgspec.json.Encoder()
+
+
+@dataclass
+class Services:
+    """Everything a request may ask.
+
+    Attributes:
+        settings: As loaded.
+        hub: The newest of the streams.
+        past: Reads the topics behind a token.
+        hot: The newest ticks and bars.
+        warm: All of them.
+        freshness: How old each is.
+        series: Every series that is known, refreshed every few seconds.
+        whole: Partitions whose bars the hot store has whole, as marked there.
+        ends: First and next offset of every partition, and when that was; for rates.
+    """
+
+    settings: Settings
+    hub: Hub
+    past: Past
+    past_edge: Edge
+    hot: HotStore
+    hot_edge: Edge
+    warm: WarmStore
+    warm_edge: Edge
+    freshness: Freshness
+    metrics: ApiMetrics
+    series: frozenset[Series] = frozenset()
+    whole: frozenset[int] = frozenset()
+    rates: Mapping[str, float] = field(default_factory=dict)
+    started_s: float = field(default_factory=time.time)
+
+    def place(self, topic: Topic, symbol: str) -> TopicPartition:
+        """Return where the records of a symbol are."""
+        partition = partition_of(symbol, self.settings.partitions)
+        return TopicPartition(self.settings.topic(topic), partition)
+
+    def resolve(self, text: str) -> Series:
+        """Return the series that ``SYMBOL@VENUE``, or a symbol of one venue, names.
+
+        Raises:
+            Problem: 404 when nothing has the name, 409 when several venues list it.
+        """
+        symbol, at, venue = text.partition("@")
+        if at:
+            return symbol, venue
+        venues = sorted(venue for known, venue in self.series if known == symbol)
+        if not venues:
+            raise unknown(text)
+        if len(venues) > 1:
+            raise Problem(
+                409,
+                "Several venues",
+                f"{text} is listed at {len(venues)} venues; name one, as in {text}@{venues[0]}",
+                choices=[f"{text}@{venue}" for venue in venues],
+            )
+        return symbol, venues[0]
+
+    def age(self, *origins: Origin) -> Age:
+        """Return how old what comes from there is now."""
+        return self.freshness.age(time.monotonic(), *origins)
+
+
+def unknown(name: str, what: str = "symbol") -> Problem:
+    """Return the problem of a name that nothing has."""
+    return Problem(404, f"Unknown {what}", f"{name} has no record here; see /api/symbols")
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """The envelope of a REST answer: data, where they came from, and how old they are."""
+
+    data: Any
+    source: str
+    age_s: float
+    stale: bool
+    next: str | None = None
+
+
+def answer(data: Any, origin: Origin, age: Age, next_page: str | None = None) -> bytes:
+    """Return the body of an answer; data may be `msgspec.Raw`, or hold it."""
+    return _json.encode(Answer(data, origin.value, round(age.age_s, 3), age.stale, next_page))

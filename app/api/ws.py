@@ -1,0 +1,234 @@
+"""The WebSocket: subscribe to streams, take their messages, in JSON or MessagePack.
+
+Shape: one task reads what the client asks, one writes what it is owed; the answers to requests go
+through the writer's queue, too, so frames are sent by one task alone. A client that reads slowly
+makes the writer wait, and then its outbox keeps the newest values; one that is gone is found by
+the server's pings.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
+
+from app.api.access.guard import require
+from app.api.access.roles import Principal, Role
+from app.api.freshness import Origin
+from app.api.outbox import MOST_RATE, THROTTLE, Message
+from app.api.problems import Problem, unavailable
+from app.api.services import Services
+from app.api.serving import Served
+from app.api.session import Session
+from app.api.streams import BadName, Stream
+from app.breaker import CircuitOpen
+from app.errors import BrokerUnavailable, StoreUnavailable
+
+router = APIRouter()
+
+HEARTBEAT_S = 10.0
+MOST_BYTES = 65_536
+"""Of a request."""
+MOST_ANSWERS = 1_000
+"""That wait: a client that asks and does not read is not answered for ever."""
+MSGPACK = "tapeline.msgpack"
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client asks; see the AsyncAPI document."""
+
+    op: str
+    id: int | str | None = None
+    streams: list[str] = []
+    resume: dict[str, str] = {}
+    throttle: float = THROTTLE
+    rate: float | None = None
+
+
+class Codec:
+    """Frames in JSON or MessagePack.
+
+    Args:
+        binary: Whether MessagePack.
+    """
+
+    def __init__(self, *, binary: bool) -> None:
+        self.binary = binary
+        self._json = msgspec.json.Encoder()
+        self._msgpack = msgspec.msgpack.Encoder()
+        self._requests: Any = (
+            msgspec.msgpack.Decoder(Request) if binary else msgspec.json.Decoder(Request)
+        )
+
+    def request(self, frame: str | bytes) -> Request:
+        """Return what a frame asks.
+
+        Raises:
+            Problem: It is no request; the detail names the field and its rule.
+        """
+        if len(frame) > MOST_BYTES:
+            raise Problem(
+                413, "Request too long",
+                f"a request must have {MOST_BYTES} bytes at most, had {len(frame)}",
+            )  # fmt: skip
+        try:
+            found: Request = self._requests.decode(frame)
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError) as error:
+            raise Problem(400, "Bad request", str(error)) from None
+        return found
+
+    def frame(self, message: Any) -> str | bytes:
+        """Return a message as a frame of the connection's kind."""
+        if not self.binary:
+            return self._json.encode(message).decode()
+        if isinstance(message, Message):
+            message = msgspec.structs.replace(message, data=_plain(message.data))
+        return self._msgpack.encode(message)
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, msgspec.Raw):
+        return msgspec.json.decode(data)
+    return [_plain(each) for each in data] if isinstance(data, list) else data
+
+
+Admitted = Annotated[Principal, Depends(require(Role.VIEWER, query_token=True))]
+
+
+@router.websocket("/ws")
+async def serve(socket: WebSocket, services: Served, who: Admitted, format: str = "json") -> None:  # noqa: A002
+    """Serve one client until it goes."""
+    offered = socket.scope.get("subprotocols", [])
+    binary = format == "msgpack" or MSGPACK in offered
+    await socket.accept(MSGPACK if MSGPACK in offered else None)
+    services.metrics.joined("websocket")
+    try:
+        with closing(Session(services, who)) as session:
+            client = Client(socket, services, who, session, Codec(binary=binary))
+            await client.run()
+    finally:
+        services.metrics.left("websocket")
+
+
+class Client:
+    """One connection."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        services: Services,
+        who: Principal,
+        session: Session,
+        codec: Codec,
+    ) -> None:
+        self._socket, self._services, self._who = socket, services, who
+        self._session, self._codec = session, codec
+        self._answers: list[Any] = []
+
+    async def run(self) -> None:
+        """Read and write until the client goes, or until it may no more."""
+        writer = asyncio.create_task(self._write(), name="ws writer")
+        try:
+            with suppress(WebSocketDisconnect):
+                await self._read()
+        finally:
+            writer.cancel()
+            with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                await writer
+
+    async def _read(self) -> None:
+        while True:
+            event = await self._socket.receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            frame = event.get("bytes") or event.get("text") or ""
+            asked: Request | None = None
+            try:
+                asked = self._codec.request(frame)
+                await self._answer(asked)
+            except Problem as problem:
+                self._refuse(asked, problem)
+            except BadName as error:
+                self._refuse(asked, Problem(400, "Bad name", str(error)))
+            except (StoreUnavailable, CircuitOpen, BrokerUnavailable):
+                self._refuse(asked, unavailable("a server behind this API cannot answer now"))
+            if len(self._answers) > MOST_ANSWERS:
+                await self._socket.close(1008, "answers are not read")
+                return
+
+    async def _answer(self, asked: Request) -> None:
+        match asked.op:
+            case "subscribe":
+                await self._subscribe(asked)
+            case "unsubscribe":
+                gone = [name for name in asked.streams if self._session.unsubscribe(name)]
+                self._say({"type": "unsubscribed", "id": asked.id, "streams": gone})
+            case "ping":
+                self._say({"type": "pong", "id": asked.id})
+            case other:
+                raise Problem(
+                    400, "Bad request", f"op must be subscribe, unsubscribe or ping, was {other!r}"
+                )
+
+    async def _subscribe(self, asked: Request) -> None:
+        if not asked.streams:
+            raise Problem(400, "Bad request", "streams must name one stream at least")
+        if not 0 <= asked.throttle < 1:
+            raise Problem(
+                400, "Bad request", f"throttle must be a share in [0, 1), was {asked.throttle}"
+            )
+        if asked.rate is not None:
+            if not 0 < asked.rate <= MOST_RATE:
+                raise Problem(
+                    400, "Bad request",
+                    f"rate must be messages a second in (0, {MOST_RATE:g}], was {asked.rate:g}",
+                )  # fmt: skip
+            self._session.outbox.rate = asked.rate
+        streams = [Stream.parse(name) for name in dict.fromkeys(asked.streams)]
+        for each in streams:
+            token = asked.resume.get(each.name)
+            # Said at once: the writer may already have updates that come behind it.
+            self._say(await self._session.subscribe(each, token, asked.throttle))
+        names = [each.name for each in streams]
+        self._say({"type": "subscribed", "id": asked.id, "streams": names})
+
+    def _say(self, *answers: Any) -> None:
+        self._answers += answers
+        self._session.call()
+
+    def _refuse(self, asked: Request | None, problem: Problem) -> None:
+        body: Mapping[str, Any] = problem.body("/ws")
+        self._say({"type": "error", "id": asked.id if asked else None, "problem": body})
+
+    async def _write(self) -> None:
+        beat_s = time.monotonic() + HEARTBEAT_S
+        while True:
+            messages = await self._session.messages(max(0.0, beat_s - time.monotonic()))
+            answers, self._answers = self._answers, []
+            for each in (*answers, *messages):
+                await self._send(each)
+            if time.monotonic() >= beat_s:
+                beat_s = time.monotonic() + HEARTBEAT_S
+                if not await self._socket.app.state.access.is_still_good(self._who):
+                    await self._socket.close(1008, "the key or token has ended")
+                    return
+                await self._send(self._heartbeat())
+
+    async def _send(self, message: Any) -> None:
+        frame = self._codec.frame(message)
+        if isinstance(frame, bytes):
+            await self._socket.send_bytes(frame)
+        else:
+            await self._socket.send_text(frame)
+
+    def _heartbeat(self) -> dict[str, Any]:
+        age = self._services.age(Origin.TOPICS)
+        return {
+            "type": "heartbeat",
+            "time": time.time_ns() // 1000,
+            "age_s": round(age.age_s, 3),
+            "stale": age.stale,
+        }
