@@ -36,7 +36,8 @@ class MemoryKeyStore:
         """Keep a new key and end the one before it."""
         with self._lock:
             old = self._rows.get(row["rotated_from"])
-            if old is None or old["revoked_at"] is not None:
+            rotated = {each["rotated_from"] for each in self._rows.values()}
+            if old is None or old["revoked_at"] is not None or old["id"] in rotated:
                 return False
             self._put(row)
             ends = old["expires_at"]

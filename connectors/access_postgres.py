@@ -31,10 +31,10 @@ FIND_KEY = f"SELECT {KEYS} FROM api_keys WHERE id = %s"  # noqa: S608 - constant
 LIST_KEYS = f"SELECT {KEYS} FROM api_keys ORDER BY created_at, id"  # noqa: S608 - constants
 IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM api_keys) AS is_empty"
 REVOKE = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, %s) WHERE id = %s RETURNING id"
-END = """
-UPDATE api_keys SET expires_at = least(expires_at, %s)
-WHERE id = %s AND revoked_at IS NULL RETURNING id
-"""  # least() leaves nulls out
+LOCK = "SELECT id FROM api_keys WHERE id = %s AND revoked_at IS NULL FOR UPDATE"
+HAS_SUCCESSOR = "SELECT id FROM api_keys WHERE rotated_from = %s"
+END = "UPDATE api_keys SET expires_at = least(expires_at, %s) WHERE id = %s"
+"""least() leaves nulls out."""
 NEWEST = f"""
 SELECT {ENTRIES} FROM (SELECT * FROM api_audit ORDER BY entry DESC LIMIT %s) AS newest
 ORDER BY entry
@@ -65,9 +65,12 @@ class PostgresKeyStore:
 
     def rotate(self, row: Row, until: datetime) -> bool:
         """Keep a new key and end the one before it."""
+        old = row["rotated_from"]
         with self._connections.transaction() as connection:
-            if not _rows(connection, END, (until, row["rotated_from"])):
+            # Two that rotate one key: the second waits here, and then sees the first's successor.
+            if not _rows(connection, LOCK, (old,)) or _rows(connection, HAS_SUCCESSOR, (old,)):
                 return False
+            connection.execute(END, (until, old))
             connection.execute(INSERT_KEY, _values(row))
             return True
 

@@ -99,7 +99,9 @@ def rotate(
             raise ConfigError(f"ID must be an active key's, {key_id!r} is {old.state(now)}")
         made = keys.successor(old, now)
         if not store.rotate(made.key.row(), until):
-            raise ConfigError(f"ID must be an active key's, {key_id!r} was revoked meanwhile")
+            raise ConfigError(
+                f"ID must be a key that none has taken over from, was {key_id!r}; see `keys list`"
+            )
     ends = until if old.expires_at is None else min(until, old.expires_at)
     note(f"{key_id} ends at {ends.isoformat(timespec='seconds')}")
     _hand_over(made, as_json=as_json)
