@@ -75,12 +75,19 @@ def serve() -> None:
             proxy_headers=False,
             timeout_graceful_shutdown=10,
         ),
-        on_ready=lambda: mark.write_text(f"{time.time():.3f}\n"),
+        on_ready=lambda: mark.write_text(f"{url(settings)}\n"),
     )
     try:
         server.run()
     finally:
         mark.unlink(missing_ok=True)
+
+
+def url(settings: Settings) -> str:
+    """Return where the page is."""
+    scheme = "https" if settings.api_tls_cert else "http"
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    return f"{scheme}://{host}:{settings.api_port}/"
 
 
 class _Server(uvicorn.Server):

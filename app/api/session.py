@@ -65,7 +65,7 @@ class Session:
                 subscription.open((), more)
                 message = Message("resumed", stream.name, 0, token, [])
             else:
-                last = Token(self._partition(stream), max(position - 1, 0))
+                last = Token(self._partition(stream), position - 1)
                 held, data = await self._newest(stream, last)
                 subscription.open(held)
                 place = held[-1].token if held else last
@@ -204,7 +204,7 @@ class Session:
             (each.offset - 1 for each in waits if each.partition == sent.partition),
             default=sent.offset,
         )
-        return Token(sent.partition, max(0, min(floor, sent.offset)))
+        return Token(sent.partition, min(floor, sent.offset))
 
     def close(self) -> None:
         """Follow nothing any more."""

@@ -4,7 +4,7 @@
     bars:BTC/USD@KRAKEN:M1     anomalies:BTC/USD@KRAKEN
 
 A stream's records are in one partition of one topic, so a place in it is a partition and an
-offset: its token, ``2-1041``, says from where to go on.
+offset: the token ``2-1041`` says to go on at offset 1041 of partition 2.
 """
 
 import re
@@ -58,7 +58,7 @@ class BadName(ValueError):
 
 
 class Token(NamedTuple):
-    """A place in a topic: the record that was sent last."""
+    """A place in a topic: the record that was sent last; -1 before the first."""
 
     partition: int
     offset: int
@@ -73,10 +73,10 @@ class Token(NamedTuple):
         found = _TOKEN.fullmatch(text)
         if found is None:
             raise BadName(f"a token must be PARTITION-OFFSET, such as 2-1041, was {text!r}")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(found[1]), int(found[2]) - 1)
 
     def __str__(self) -> str:
-        return f"{self.partition}-{self.offset}"
+        return f"{self.partition}-{self.offset + 1}"
 
 
 @dataclass(frozen=True, slots=True)

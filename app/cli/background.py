@@ -20,7 +20,6 @@ from app.errors import TapelineError
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.05
 LOG_LINES = 15
-MODULE = "app.worker"
 
 # Held, because an interpreter warns of children it forgets while they run, which is the point.
 _children: list[subprocess.Popen[bytes]] = []
@@ -35,7 +34,7 @@ class Background:
     """One worker process.
 
     Attributes:
-        role: What it runs: ``compute``, ``hot``, ``warm`` or ``all``.
+        role: What it runs: ``compute``, ``hot``, ``warm``, ``all`` or ``api``.
         home: The data directory.
         argv: The whole command, for tests.
     """
@@ -80,7 +79,7 @@ class Background:
         with self.log.open("ab") as log:
             begin = log.tell()
             child = subprocess.Popen(  # noqa: S603 - our own program
-                self.argv or (sys.executable, "-m", MODULE, self.role),
+                self.argv or (sys.executable, "-m", *_module(self.role)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -128,6 +127,10 @@ class Background:
             return int(record["pid"]), str(record["identity"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0, ""
+
+
+def _module(role: str) -> tuple[str, ...]:
+    return ("app.serve",) if role == "api" else ("app.worker", role)
 
 
 def running(home: Path) -> list[Background]:

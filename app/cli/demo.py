@@ -68,7 +68,7 @@ def demo(
     """
     if live and live not in FEEDS:
         raise ConfigError(f"--live must be one of {', '.join(FEEDS)}, was {live!r}")
-    up.start(os.environ, "all")
+    page = up.start(os.environ, "all")["api"]
     settings = load()
     if live:
         follow(settings, live, symbols.split(","))
@@ -83,7 +83,7 @@ def demo(
         for fault in faults[:20]:
             note(fault)
         raise BarsDiffer(f"{len(faults):,} values differ from the recompute")
-    advise(settings, stream)
+    advise(settings, stream, page)
     if not once and sys.stdout.isatty():
         go_on(settings)
 
@@ -163,13 +163,13 @@ def check(settings: Settings, stream: Stream) -> list[str]:
     return faults
 
 
-def advise(settings: Settings, stream: Stream) -> None:
+def advise(settings: Settings, stream: Stream, page: str) -> None:
     """Say where to look next."""
     series = f"{stream.symbol}@{stream.venue}"
     line(f"\nLook around: ./run tapeline bars {series} --timeframe H1")
     line("             ./run tapeline top, doctor, gaps list, dlq list")
     line(f"Servers: Kafka {settings.kafka_bootstrap_servers}; logs in {settings.home / 'logs'}")
-    line("The web page comes with the API, which is not built yet.")
+    line(f"Web page: {page}")
     line("Stop all:    ./run tapeline down")
 
 

@@ -1,10 +1,12 @@
-"""``tapeline up`` and ``down``: the local stack and the workers, in the background."""
+"""``tapeline up`` and ``down``: the local stack, the workers and the API, in the background."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,14 +20,18 @@ from app.errors import TapelineError
 from app.settings import SERVERS, home_of, load
 from connectors import migrations
 
+API_PORT = 8000
+"""The default of the setting."""
+
 
 class Role(Enum):
-    """What a worker does."""
+    """What a worker does; all of them come with the API."""
 
     ALL = "all"
     COMPUTE = "compute"
     HOT = "hot"
     WARM = "warm"
+    API = "api"
 
 
 class StackFailed(TapelineError):
@@ -46,10 +52,12 @@ def up(
         line(f"{name:<9} {state[name]}")
     for worker in state["workers"]:
         line(f"{worker['role']:<9} pid {worker['pid']}, log {worker['log']}")
+    if state["api"]:
+        line(f"{'page':<9} {state['api']}")
 
 
 def start(env: Mapping[str, str], role: str | None) -> dict[str, Any]:
-    """Start the servers, bring topics and tables up to date, and start one worker.
+    """Start the servers, bring topics and tables up to date, and start a role; ``all`` and the API.
 
     Returns:
         Where the servers are, and who works.
@@ -62,17 +70,37 @@ def start(env: Mapping[str, str], role: str | None) -> dict[str, Any]:
     if changed or migrated.applied:
         note(f"{len(changed)} topics and {len(migrated.applied)} migrations applied")
     workers = []
-    if role is not None:
-        worker = Background(role, settings.home)
-        pid = worker.start(env)
-        workers.append({"role": role, "pid": pid, "log": str(worker.log)})
+    for each in () if role is None else ("all", "api") if role == "all" else (role,):
+        worker = Background(each, settings.home)
+        pid = worker.start(_with_a_free_port(env) if each == "api" else env)
+        workers.append({"role": each, "pid": pid, "log": str(worker.log)})
     return {
         "kafka": settings.kafka_bootstrap_servers,
         "redis": _without_password(settings.redis_url),
         "postgres": _without_password(settings.postgres_url),
         "home": str(settings.home),
         "workers": workers,
+        "api": _api_url(settings.home),
     }
+
+
+def _with_a_free_port(env: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment of the API; without API_PORT it takes a free one if 8000 is not."""
+    if env.get("API_PORT"):
+        return env
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((env.get("API_HOST") or "127.0.0.1", API_PORT))
+        except OSError:
+            probe.bind((env.get("API_HOST") or "127.0.0.1", 0))
+        return {**env, "API_PORT": str(probe.getsockname()[1])}
+
+
+def _api_url(home: Path) -> str:
+    """Return where the API is, as it says itself; empty while it does not run."""
+    api = Background("api", home)
+    return api.ready_file.read_text().strip() if api.pid() and api.ready_file.exists() else ""
 
 
 def down(

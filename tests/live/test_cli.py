@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 import redis
@@ -109,7 +110,8 @@ def tapeline(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def running(tapeline: Tapeline) -> Tapeline:
     """All workers, with the trades of `FILE`."""
     (state,) = tapeline.json("up")
-    assert [worker["role"] for worker in state["workers"]] == ["all"]
+    assert [worker["role"] for worker in state["workers"]] == ["all", "api"]
+    assert httpx.get(f"{state['api']}livez").text == "ok\n"
     tapeline.run("produce", "-", stdin=FILE)
     wait_for(tapeline.is_idle)
     return tapeline
@@ -253,7 +255,7 @@ def test_poison_is_listed_shown_and_comes_back_when_sent_again(running: Tapeline
 
 
 def test_down_leaves_no_worker_behind(running: Tapeline) -> None:
-    assert running.json("down") == [{"workers": ["all"], "stack": False}]
+    assert running.json("down") == [{"workers": ["all", "api"], "stack": False}]
 
     done = running.run("doctor", "--json")
 
