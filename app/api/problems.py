@@ -27,7 +27,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
-from app.api.redacted import is_secret, shown
+from app.api.redacted import is_secret, shown, text_of
 from app.breaker import CircuitOpen
 from app.errors import BrokerUnavailable, RegistryUnavailable, StoreUnavailable
 
@@ -81,7 +81,7 @@ class Problem(Exception):
 
     def response(self, connection: HTTPConnection) -> Response:
         """Return the answer to a request."""
-        body = self.body(connection.url.path)
+        body = self.body(text_of(connection.url.path))
         request_id = connection.scope.get("state", {}).get("request_id")
         if request_id:
             body["request_id"] = request_id
@@ -105,28 +105,29 @@ def install(app: FastAPI) -> None:
 
 def _answering(
     problem: Callable[[Any], Problem],
-) -> Callable[[Any, Exception], Awaitable[Response]]:
-    async def answer(connection: HTTPConnection, error: Exception) -> Response:
+) -> Callable[[Any, Exception], Awaitable[Any]]:
+    async def answer(connection: HTTPConnection, error: Exception) -> Response | None:
         found = problem(error)
         if found.status >= _FIRST_SERVER_ERROR:
             # The text of an error may hold addresses: it is for the log alone.
             log.warning(
                 "request failed",
                 status=found.status,
-                path=connection.url.path,
+                path=text_of(connection.url.path),
                 request_id=connection.scope.get("state", {}).get("request_id"),
                 error=f"{type(error).__name__}: {error}",
             )
         response = found.response(connection)
-        if isinstance(connection, WebSocket):
-            await _deny(connection, found, response)
-        return response
+        if not isinstance(connection, WebSocket):
+            return response
+        await _deny(connection, found, response)
+        return None
 
     return answer
 
 
 async def _deny(websocket: WebSocket, problem: Problem, response: Response) -> None:
-    """Answer the handshake, or close what was accepted; Starlette sends nothing by itself."""
+    """Answer the handshake, or close what was accepted."""
     if websocket.application_state is WebSocketState.CONNECTING:
         if "websocket.http.response" in (websocket.scope.get("extensions") or {}):
             await websocket.send_denial_response(response)

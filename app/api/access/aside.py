@@ -1,6 +1,7 @@
 """Calls of a store that blocks, made beside the event loop, and never waited for long."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -22,12 +23,20 @@ class Aside:
         name: What the store is called in threads and messages.
         threads: Calls at a time.
         timeout_s: Longest wait for an answer; the call itself goes on in its thread.
+        clock_s: A monotonic clock.
     """
 
-    def __init__(self, name: str, *, threads: int = 4, timeout_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int = 4,
+        timeout_s: float = 1.0,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name, self._timeout_s = name, timeout_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._breaker = Breaker()
+        self._breaker = Breaker(clock_s=clock_s)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `function` returns.

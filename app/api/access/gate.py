@@ -14,6 +14,8 @@ What goes wrong without a key is counted by address, but only where it costs the
 otherwise made-up keys could keep Postgres busy.
 """
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Self
 
@@ -37,7 +39,6 @@ from app.api.problems import Problem, unavailable
 from app.errors import StoreUnavailable
 from app.settings import Settings
 
-AUDIT_TIMEOUT_S = 2.0
 _WHO = "principal"
 _REASONS: dict[int, Reason] = {401: "unauthenticated", 403: "forbidden", 429: "over_limit"}
 
@@ -68,22 +69,35 @@ class Access:
         self._asides: list[Aside] = []
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - its parts
         cls,
         settings: Settings,
         keys: KeyStore,
         audit_log: AuditLog,
         registry: CollectorRegistry,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        timeout_s: float = 1.0,
     ) -> Self:
-        """Return the access control that the settings describe."""
+        """Return the access control that the settings describe.
+
+        Args:
+            settings: Where keys and JWTs come from, and the limits.
+            keys: Where keys are kept; its own timeouts should be short, as its threads wait.
+            audit_log: Where admin calls are kept.
+            registry: Where metrics go.
+            clock_s: A monotonic clock.
+            timeout_s: Longest wait for `keys`; for `audit_log` twice that.
+        """
         meter = Meter(registry)
         # Two, so that a slow audit log does not keep keys from being looked up.
-        for_keys, for_log = Aside("keys"), Aside("audit log", timeout_s=AUDIT_TIMEOUT_S)
-        ring = KeyRing(keys, for_keys)
+        for_keys = Aside("keys", timeout_s=timeout_s, clock_s=clock_s)
+        for_log = Aside("audit log", timeout_s=2 * timeout_s, clock_s=clock_s)
+        ring = KeyRing(keys, for_keys, clock_s)
         tokens = None
         if settings.api_jwt_jwks:
             tokens = Tokens(
-                KeySet(settings.api_jwt_jwks),
+                KeySet(settings.api_jwt_jwks, clock_s=clock_s),
                 audience=settings.api_jwt_audience,
                 issuer=settings.api_jwt_issuer,
             )
@@ -98,6 +112,7 @@ class Access:
             ring,
             has_tokens=tokens is not None,
             origins=settings.api_cors_origins,
+            clock_s=clock_s,
         )
         access = cls(ring, tokens, limits, Trail(audit_log, for_log, meter), opening, meter)
         access._asides += [for_keys, for_log]
