@@ -83,11 +83,10 @@ class Problem(Exception):
         """Return the answer to a request."""
         body = self.body(text_of(connection.url.path))
         request_id = connection.scope.get("state", {}).get("request_id")
+        headers = dict(self.headers)
         if request_id:
-            body["request_id"] = request_id
-        return Response(
-            json.dumps(body, default=str), self.status, self.headers, media_type=MEDIA_TYPE
-        )
+            body["request_id"] = headers["X-Request-ID"] = request_id
+        return Response(json.dumps(body, default=str), self.status, headers, media_type=MEDIA_TYPE)
 
 
 def unavailable(detail: str, retry_after_s: float = RETRY_AFTER_S) -> Problem:

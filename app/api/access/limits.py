@@ -12,7 +12,7 @@ failed three times in a row is left alone for a while (`app.breaker`).
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 import structlog
@@ -29,6 +29,8 @@ from app.breaker import Breaker, CircuitOpen
 TIMEOUT_S = 0.25
 CONNECTIONS = 32
 """To Redis; a request beyond them waits, `TIMEOUT_S` at most."""
+_FAILURES = (RedisError, OSError, ValueError, TypeError, LookupError)
+"""Of Redis and the way to it, also late ones, and what comes of an answer that is none."""
 
 log = structlog.get_logger()
 
@@ -81,6 +83,7 @@ class Limits:
             if self._pool
             else None
         )
+        self._asking: set[asyncio.Task[Allowance]] = set()
         self._breaker = Breaker()
         self._is_shared = self._shared is not None
         self._note = note
@@ -92,12 +95,11 @@ class Limits:
             return None
         if self._shared is not None:
             try:
-                with self._breaker.attempt(RedisError, OSError, TimeoutError):
-                    async with asyncio.timeout(TIMEOUT_S):
-                        found = await self._spend(self._shared, self._item, who)
+                with self._breaker.attempt(*_FAILURES):
+                    found = await self._in_time(self._spend(self._shared, self._item, who))
             except CircuitOpen:
                 pass  # told when it opened
-            except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            except _FAILURES as error:
                 self._tell(is_shared=False, fault=type(error).__name__)
             else:
                 self._tell(is_shared=True)
@@ -106,8 +108,28 @@ class Limits:
 
     async def close(self) -> None:
         """Close the connections."""
+        await asyncio.gather(*self._asking, return_exceptions=True)
         if self._pool is not None:
             await self._pool.aclose()
+
+    async def _in_time(self, asking: Coroutine[None, None, Allowance]) -> Allowance:
+        """Return an answer of Redis that comes in time; a later one is dropped when it comes.
+
+        It is not cancelled: the client would put a connection back in whose handshake is not
+        answered yet, and the next command would read that answer for its own.
+        """
+        task = asyncio.create_task(asking)
+        self._asking.add(task)
+        task.add_done_callback(self._forget)
+        done, _ = await asyncio.wait({task}, timeout=TIMEOUT_S)
+        if not done:
+            raise TimeoutError
+        return task.result()
+
+    def _forget(self, task: asyncio.Task[Allowance]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     @staticmethod
     async def _spend(
