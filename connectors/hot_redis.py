@@ -15,7 +15,7 @@ Decimals are plain strings without trailing zeros, times integer microseconds.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
@@ -30,6 +31,7 @@ from typing_extensions import override
 
 from app.domain.ports import (
     BarText,
+    Held,
     HotStore,
     Row,
     bar_key,
@@ -155,27 +157,47 @@ class RedisHotStore(HotStore):
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> list[Row]:
-        texts = self.bar_texts(symbol, venue, timeframe, limit, start, end)
-        return [from_jsonable("bar", json.loads(each.text)) for each in texts]
+        high, low = _bounds(start, end)
+        key = self.bars_key(symbol, venue, timeframe)
+        with translating():
+            members = self._redis.zrange(
+                key, high, low, desc=True, byscore=True, offset=0, num=limit
+            )
+        return [
+            from_jsonable("bar", json.loads(str(each)[_BAR_RANK:])) for each in reversed(members)
+        ]
 
     @override
     def bar_texts(
         self,
+        part: str,
         symbol: str,
         venue: str,
         timeframe: str,
         limit: int,
         start: datetime | None = None,
         end: datetime | None = None,
-    ) -> list[BarText]:
-        low = "-inf" if start is None else str(microseconds(start))
-        high = "+inf" if end is None else f"({microseconds(end)}"
+    ) -> Held[list[BarText]]:
+        high, low = _bounds(start, end)
         key = self.bars_key(symbol, venue, timeframe)
-        with translating():
-            members = self._redis.zrange(
+        with self._redis.pipeline() as pipeline:
+            pipeline.zrange(
                 key, high, low, desc=True, byscore=True, offset=0, num=limit, withscores=True
             )
-        return [BarText(int(score), member[_BAR_RANK:]) for member, score in reversed(members)]
+            members, is_whole = self._held(pipeline, part)
+        texts = [BarText(int(score), member[_BAR_RANK:]) for member, score in reversed(members)]
+        return Held(texts, is_whole)
+
+    def _held(self, pipeline: Pipeline, part: str) -> tuple[Any, bool]:
+        """Run a pipeline of one command; return its answer, and whether `part` was whole then.
+
+        In one transaction: between two a store could be emptied, or filled again.
+        """
+        pipeline.get(self._whole_key(part))
+        pipeline.info("server", "stats")
+        with translating():
+            answer, mark, info = pipeline.execute()
+        return answer, mark is not None and mark == _era(info)
 
     @override
     def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
@@ -186,27 +208,27 @@ class RedisHotStore(HotStore):
     def latest_quote(self, symbol: str, venue: str) -> Row | None:
         with translating():
             texts = self._redis.hgetall(self.quote_key(symbol, venue))
-        if not texts:
-            return None
-        held = {str(name): str(text) for name, text in texts.items()}
-        kinds = fields("quote").items()
-        values = {
-            name: json.loads(held[name]) if kind in _JSON else held[name]
-            for name, kind in kinds
-            if name in held
-        }
-        return from_jsonable("quote", values)
+        return _quote(texts)
 
     @override
     def ticks(self, symbol: str, venue: str, limit: int) -> list[Row]:
-        texts = self.tick_texts(symbol, venue, limit)
-        return [from_jsonable("tick", json.loads(text)) for text in texts]
-
-    @override
-    def tick_texts(self, symbol: str, venue: str, limit: int) -> list[str]:
         with translating():
             members = self._redis.zrange(self.ticks_key(symbol, venue), -limit, -1)
-        return [str(member)[RANK_WIDTH:] for member in members]
+        return [from_jsonable("tick", json.loads(str(member)[RANK_WIDTH:])) for member in members]
+
+    @override
+    def tick_texts(self, part: str, symbol: str, venue: str, limit: int) -> Held[list[str]]:
+        with self._redis.pipeline() as pipeline:
+            pipeline.zrange(self.ticks_key(symbol, venue), -limit, -1)
+            members, is_whole = self._held(pipeline, part)
+        return Held([member[RANK_WIDTH:] for member in members], is_whole)
+
+    @override
+    def held_quote(self, part: str, symbol: str, venue: str) -> Held[Row | None]:
+        with self._redis.pipeline() as pipeline:
+            pipeline.hgetall(self.quote_key(symbol, venue))
+            texts, is_whole = self._held(pipeline, part)
+        return Held(_quote(texts), is_whole)
 
     @override
     def series(self) -> set[tuple[str, str]]:
@@ -224,8 +246,8 @@ class RedisHotStore(HotStore):
         # A restart may come back with less than was told, however it saves; so may a replica that
         # takes over. An eviction takes a key without a word.
         with translating():
-            server, stats = self._redis.info("server"), self._redis.info("stats")
-        return f"{server['run_id']}:{stats['evicted_keys']}"
+            info = self._redis.info("server", "stats")
+        return _era(info)
 
     @override
     def is_whole(self, part: str) -> bool:
@@ -300,6 +322,27 @@ def _cut(pairs: list[Any]) -> Iterator[list[Any]]:
     """Yield parts of `pairs` that do not hold the server up: 1,000 bars take it some 5 ms."""
     for begin in range(0, len(pairs), 2000):
         yield pairs[begin : begin + 2000]
+
+
+def _bounds(start: datetime | None, end: datetime | None) -> tuple[Any, Any]:
+    """Return the scores of [start, end), the higher one first; Redis takes them as texts."""
+    low = "-inf" if start is None else str(microseconds(start))
+    return ("+inf" if end is None else f"({microseconds(end)}"), low
+
+
+def _era(info: Mapping[str, Any]) -> str:
+    return f"{info['run_id']}:{info['evicted_keys']}"
+
+
+def _quote(texts: Mapping[Any, Any]) -> Row | None:
+    if not texts:
+        return None
+    values = {
+        name: json.loads(texts[name]) if kind in _JSON else texts[name]
+        for name, kind in fields("quote").items()
+        if name in texts
+    }
+    return from_jsonable("quote", values)
 
 
 def _escaped(text: str) -> str:

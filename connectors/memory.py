@@ -16,6 +16,7 @@ from app.domain.ports import (
     OFFSET,
     Applied,
     BarText,
+    Held,
     HotStore,
     Position,
     Row,
@@ -115,15 +116,17 @@ class MemoryHotStore(HotStore):
     @override
     def bar_texts(
         self,
+        part: str,
         symbol: str,
         venue: str,
         timeframe: str,
         limit: int,
         start: datetime | None = None,
         end: datetime | None = None,
-    ) -> list[BarText]:
-        found = self.bars(symbol, venue, timeframe, limit, start, end)
-        return [BarText(microseconds(row["open_time"]), to_json("bar", row)) for row in found]
+    ) -> Held[list[BarText]]:
+        rows = self.bars(symbol, venue, timeframe, limit, start, end)
+        found = [BarText(microseconds(row["open_time"]), to_json("bar", row)) for row in rows]
+        return Held(found, self.is_whole(part))
 
     @override
     def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
@@ -143,8 +146,13 @@ class MemoryHotStore(HotStore):
             return [dict(row) for row in list(held.values())[-limit:]]
 
     @override
-    def tick_texts(self, symbol: str, venue: str, limit: int) -> list[str]:
-        return [to_json("tick", row) for row in self.ticks(symbol, venue, limit)]
+    def tick_texts(self, part: str, symbol: str, venue: str, limit: int) -> Held[list[str]]:
+        found = [to_json("tick", row) for row in self.ticks(symbol, venue, limit)]
+        return Held(found, self.is_whole(part))
+
+    @override
+    def held_quote(self, part: str, symbol: str, venue: str) -> Held[Row | None]:
+        return Held(self.latest_quote(symbol, venue), self.is_whole(part))
 
     @override
     def series(self) -> set[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What the API looks at on its own: the broker's progress, the series, and what Redis has whole."""
+"""What the API looks at on its own: the broker's progress and the series."""
 
 import asyncio
 import time
@@ -7,13 +7,12 @@ from contextlib import suppress
 
 import structlog
 
-from app import topics
 from app.api.freshness import LOOK_EVERY_S, Place
 from app.api.services import Services
 from app.breaker import CircuitOpen
 from app.errors import BrokerUnavailable, StoreError
 
-SERIES_EVERY_S, WHOLE_EVERY_S = 10.0, 1.0
+SERIES_EVERY_S = 10.0
 RATES_OVER_S = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +39,6 @@ class Background:
         """Begin."""
         for work, every_s in (
             (self._progress, LOOK_EVERY_S),
-            (self._whole, WHOLE_EVERY_S),
             (self._series, SERIES_EVERY_S),
         ):
             task = asyncio.create_task(self._keep(work, every_s), name=work.__name__)
@@ -74,21 +72,6 @@ class Background:
                 topic: max(0, count - first.get(topic, count)) / (began_s - first_s)
                 for topic, count in counts.items()
             }
-
-    async def _whole(self) -> None:
-        services = self._services
-        parts = range(services.settings.partitions)
-
-        def whole() -> frozenset[int]:
-            return frozenset(
-                part for part in parts if services.hot.is_whole(f"{topics.BARS.name}:{part}")
-            )
-
-        try:
-            services.whole = await services.hot_edge.call(whole)
-        except (StoreError, CircuitOpen):
-            services.whole = frozenset()
-            raise
 
     async def _series(self) -> None:
         services = self._services

@@ -1,7 +1,6 @@
 """Bars by REST: the newest one, and pages of history across the hot and the warm store."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Annotated
@@ -9,18 +8,16 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from app import topics
 from app.api.access.guard import require
 from app.api.access.roles import Principal, Role
 from app.api.documented import answers
 from app.api.freshness import Origin
+from app.api.history import Span, bars
 from app.api.problems import Problem
-from app.api.services import Services, answer, unknown
+from app.api.services import answer, unknown
 from app.api.serving import Served, respond, seen
-from app.breaker import CircuitOpen
 from app.domain.ports import BarText
-from app.errors import StoreUnavailable
-from schemas.json_form import microseconds, moment, to_json
+from schemas.json_form import moment
 
 router = APIRouter(prefix="/api/ohlc", tags=["bars"])
 
@@ -44,11 +41,11 @@ async def latest(
     kept = services.hub.newest(f"bars:{name}@{venue}:{timeframe}")
     if kept is not None:
         return respond(answer(msgspec.Raw(kept.body), Origin.TOPICS, services.age(Origin.TOPICS)))
-    found = await services.hot_edge.call(services.hot.bar_texts, name, venue, timeframe, 1)
-    if not found:
+    texts, origins = await bars(services, Span(name, venue, timeframe, None, None, 1))
+    if not texts:
         raise unknown(f"{name}@{venue}:{timeframe}", "series")
-    data = msgspec.Raw(found[0].text.encode())
-    return respond(answer(data, Origin.HOT, services.age(Origin.HOT)))
+    data = msgspec.Raw(texts[0].text.encode())
+    return respond(answer(data, origins[0], services.age(*origins)))
 
 
 @router.get("/{symbol:path}", responses=answers("bar", many=True, has_next=True))
@@ -91,53 +88,6 @@ async def history(  # noqa: PLR0913 - each is a parameter of the query
     last = origins[-1]
     body = answer(data, last, services.age(*origins), str(page[0].open_us) if has_more else None)
     return respond(body, headers)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Which bars: start <= open_time < end, the newest `limit`; None is no bound."""
-
-    symbol: str
-    venue: str
-    timeframe: str
-    start: datetime | None
-    end: datetime | None
-    limit: int
-
-    @property
-    def series(self) -> tuple[str, str, str]:
-        """What names the series."""
-        return self.symbol, self.venue, self.timeframe
-
-
-async def bars(services: Services, span: Span) -> tuple[list[BarText], list[Origin]]:
-    """Return bars, oldest first, and where they are from.
-
-    The hot store has every bar from its oldest one on, as long as it is marked whole; what is
-    before that comes from the warm one, up to that bar. Where it is not whole, or away, all comes
-    from the warm one.
-
-    Raises:
-        StoreUnavailable, CircuitOpen: What is asked for is out of reach now.
-    """
-    found: list[BarText] = []
-    partition = services.place(topics.BARS, span.symbol).partition
-    if partition in services.whole:
-        try:
-            found = await services.hot_edge.call(
-                services.hot.bar_texts, *span.series, span.limit, span.start, span.end
-            )
-        except (StoreUnavailable, CircuitOpen):
-            found = []
-        if len(found) >= span.limit:
-            return found, [Origin.HOT]
-    end = moment(found[0].open_us) if found else span.end
-    rows = await services.warm_edge.call(
-        services.warm.bars, *span.series, span.start, end, span.limit - len(found)
-    )
-    older = [BarText(microseconds(row["open_time"]), to_json("bar", row)) for row in rows]
-    origins = [Origin.WARM] if not found else [Origin.HOT]
-    return older + found, [Origin.WARM, *origins] if older and found else origins
 
 
 def _time(text: str | None, name: str) -> datetime | None:

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from app.api import history
 from app.api.access.gate import Access
 from app.api.access.guard import require
 from app.api.access.roles import Principal, Role
@@ -41,7 +42,7 @@ async def latest(symbol: str, services: Served, who: Viewer) -> Response:
     kept = services.hub.newest(f"quotes:{name}@{venue}")
     if kept is not None:
         return respond(answer(msgspec.Raw(kept.body), Origin.TOPICS, services.age(Origin.TOPICS)))
-    row = await services.hot_edge.call(services.hot.latest_quote, name, venue)
+    row = await history.quote(services, name, venue)
     if row is None:
         raise unknown(f"{name}@{venue}", "quote")
     data = msgspec.Raw(to_json("quote", row).encode())
@@ -49,7 +50,7 @@ async def latest(symbol: str, services: Served, who: Viewer) -> Response:
 
 
 @router.get("/history/{symbol:path}", responses=answers("tick", many=True))
-async def history(
+async def newest_ticks(
     symbol: str,
     services: Served,
     who: Trader,
@@ -57,11 +58,11 @@ async def history(
 ) -> Response:
     """Return the newest ticks, trades and quotes alike, oldest first."""
     name, venue = seen(services, who, symbol)
-    texts = await services.hot_edge.call(services.hot.tick_texts, name, venue, limit)
+    texts, origin = await history.ticks(services, name, venue, limit)
     if not texts and (name, venue) not in services.series:
         raise unknown(f"{name}@{venue}")
     data = [msgspec.Raw(text.encode()) for text in texts]
-    return respond(answer(data, Origin.HOT, services.age(Origin.HOT)))
+    return respond(answer(data, origin, services.age(origin)))
 
 
 @router.get(

@@ -36,8 +36,7 @@ class Services:
         warm: All of them.
         freshness: How old each is.
         series: Every series that is known, refreshed every few seconds.
-        whole: Partitions whose bars the hot store has whole, as marked there.
-        ends: First and next offset of every partition, and when that was; for rates.
+        rates: Records a second of every topic.
     """
 
     settings: Settings
@@ -51,7 +50,6 @@ class Services:
     freshness: Freshness
     metrics: ApiMetrics
     series: frozenset[Series] = frozenset()
-    whole: frozenset[int] = frozenset()
     rates: Mapping[str, float] = field(default_factory=dict)
     started_s: float = field(default_factory=time.time)
 
@@ -59,6 +57,10 @@ class Services:
         """Return where the records of a symbol are."""
         partition = partition_of(symbol, self.settings.partitions)
         return TopicPartition(self.settings.topic(topic), partition)
+
+    def part(self, topic: Topic, symbol: str) -> str:
+        """Return the name under which the hot store's worker marks what it has put there whole."""
+        return f"{topic.name}:{self.place(topic, symbol).partition}"
 
     def resolve(self, text: str) -> Series:
         """Return the series that ``SYMBOL@VENUE``, or a symbol of one venue, names.

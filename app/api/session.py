@@ -12,14 +12,16 @@ from typing import Any
 
 import msgspec
 
+from app.api import history
 from app.api.access.roles import Principal, Role
+from app.api.history import Span
 from app.api.outbox import RATE, Message, Outbox
 from app.api.past import TooFar
 from app.api.problems import Problem
 from app.api.services import Services
 from app.api.streams import Noun, Stream, Token, Update
 from app.domain.ports import bar_rank, quote_rank
-from schemas.json_form import microseconds, to_json
+from schemas.json_form import from_jsonable, to_json
 
 MOST_STREAMS = 500
 """Of one client."""
@@ -147,25 +149,27 @@ class Session:
         return ([newest], [msgspec.Raw(newest.body)]) if newest else ([], [])
 
     async def _stored(self, stream: Stream, last: Token) -> Update | None:
-        """Return the newest value as the hot store has it.
+        """Return the newest value as the stores have it.
 
-        The hub began where the store's worker had committed: what it has not seen since is there.
+        The hub began where the hot store's worker had committed: all before that is there.
         """
-        hot, call = self._services.hot, self._services.hot_edge.call
+        noun = stream.noun.topic.schema
         about, mid = 0, None
-        rank: Any = None
         if stream.noun is Noun.QUOTES:
-            row = await call(hot.latest_quote, stream.symbol, stream.venue)
-            rank = row and quote_rank(row)
-            if row and row["bid"] is not None and row["ask"] is not None:
+            row = await history.quote(self._services, stream.symbol, stream.venue)
+            if row is None:
+                return None
+            rank: Any = quote_rank(row)
+            body = to_json(noun, row).encode()
+            if row["bid"] is not None and row["ask"] is not None:
                 mid = float(row["bid"] + row["ask"]) / 2
         else:
-            row = await call(hot.latest_bar, stream.symbol, stream.venue, stream.timeframe)
-            rank = row and bar_rank(row)
-            about = microseconds(row["open_time"]) if row else 0
-        if row is None:
-            return None
-        body = to_json(stream.noun.topic.schema, row).encode()
+            span = Span(stream.symbol, stream.venue, stream.timeframe, None, None, 1)
+            found, _ = await history.bars(self._services, span)
+            if not found:
+                return None
+            row = from_jsonable(noun, msgspec.json.decode(found[0].text))
+            about, rank, body = found[0].open_us, bar_rank(row), found[0].text.encode()
         return Update(stream.name, about, last, rank, body, mid, 0)
 
     def unsubscribe(self, name: str) -> bool:

@@ -14,7 +14,7 @@ datetimes, `reason` a str). Ticks arrive as a frame with the columns of `tick.av
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
@@ -31,6 +31,16 @@ class Position(NamedTuple):
     topic: str
     partition: int
     offset: int
+
+
+T = TypeVar("T")
+
+
+class Held(NamedTuple, Generic[T]):
+    """What a store holds, and whether it had all of that part when it was asked."""
+
+    value: T
+    is_whole: bool
 
 
 class BarText(NamedTuple):
@@ -129,14 +139,18 @@ class HotStore(Protocol):
 
     def bar_texts(  # noqa: PLR0913 - a series has three names
         self,
+        part: str,
         symbol: str,
         venue: str,
         timeframe: str,
         limit: int,
         start: datetime | None = None,
         end: datetime | None = None,
-    ) -> list[BarText]:
-        """Return what `bars` does, as JSON (`schemas.json_form`), without making values of it."""
+    ) -> Held[list[BarText]]:
+        """Return what `bars` does, as JSON (`schemas.json_form`), without making values of it.
+
+        `part` is where the series belongs, as `mark_whole` is told.
+        """
         ...
 
     def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
@@ -151,8 +165,12 @@ class HotStore(Protocol):
         """Return the newest `limit` ticks with the fields of `tick.avsc`, oldest first."""
         ...
 
-    def tick_texts(self, symbol: str, venue: str, limit: int) -> list[str]:
-        """Return what `ticks` does, as JSON, without making values of it."""
+    def tick_texts(self, part: str, symbol: str, venue: str, limit: int) -> Held[list[str]]:
+        """Return what `ticks` does, as JSON, without making values of it; `part` as above."""
+        ...
+
+    def held_quote(self, part: str, symbol: str, venue: str) -> Held[Row | None]:
+        """Return what `latest_quote` does; `part` as above."""
         ...
 
     def series(self) -> set[tuple[str, str]]:

@@ -1,11 +1,13 @@
 """What every hot store promises."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from app.domain.ports import OFFSET, HotStore
+from schemas.json_form import from_jsonable, jsonable, microseconds
 from tests.contract.conftest import KEEP_BARS
 from tests.contract.records import at, bar, empty, quote, ticks, without
 
@@ -244,3 +246,36 @@ def test_a_part_marked_in_an_earlier_era_is_not_whole(hot: HotStore) -> None:
     hot.mark_whole("bars.v1:0", "an earlier one")
 
     assert not hot.is_whole("bars.v1:0")
+
+
+def test_texts_are_the_json_of_what_is_held_and_say_whether_it_is_whole(hot: HotStore) -> None:
+    bars = [bar(open_time=at(f"10:0{n}")) for n in range(3)]
+    hot.put_bars(bars)
+    hot.put_quotes([quote()])
+    hot.put_ticks(ticks(*({"offset": n, "raw_offset": n} for n in range(3))))
+    texts = hot.bar_texts("p", *SERIES, 2, at("10:00"), at("10:02"))
+    hot.mark_whole("p", hot.era())
+
+    whole = hot.bar_texts("p", *SERIES, 2)
+
+    assert not texts.is_whole
+    assert [json.loads(each.text) for each in texts.value] == [jsonable("bar", b) for b in bars[:2]]
+    assert [each.open_us for each in whole.value] == [
+        microseconds(at("10:01")), microseconds(at("10:02")),
+    ]  # fmt: skip
+    assert whole.is_whole
+    held = hot.tick_texts("p", *PAIR, 2)
+    assert held.is_whole
+    assert [from_jsonable("tick", json.loads(text)) for text in held.value] == hot.ticks(*PAIR, 2)
+    assert hot.held_quote("p", *PAIR) == (hot.latest_quote(*PAIR), True)
+    assert hot.held_quote("q", "NO/NE", "KRAKEN") == (None, False)
+
+
+def test_every_series_is_listed_once(hot: HotStore) -> None:
+    hot.put_bars([bar(), bar(timeframe="H1"), bar(symbol="BRK.B")])
+    hot.put_quotes([quote(), quote(venue="COINBASE")])
+    hot.put_ticks(ticks({"symbol": "ETH/USD"}))
+
+    assert hot.series() == {
+        PAIR, ("BRK.B", PAIR[1]), (PAIR[0], "COINBASE"), ("ETH/USD", PAIR[1]),
+    }  # fmt: skip

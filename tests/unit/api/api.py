@@ -189,12 +189,12 @@ class Api:
             past=Past(self.log, self._reading),  # type: ignore[arg-type] - reads as one
             past_edge=self.past_edge, hot=self.hot, hot_edge=self.hot_edge, warm=self.warm,
             warm_edge=self.warm_edge, freshness=Freshness(5.0, 0.0), metrics=ApiMetrics(),
-            whole=frozenset(partitions),
         )  # fmt: skip
         served = [*(noun.topic for noun in Noun), topics.GAPS]
         begun = {TopicPartition(each.name, n): 0 for each in served for n in partitions}
         self.hub.take(Batch((), begun, {}))
         self.is_fresh()
+        self.is_filled()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.app = application(self.services, self.door, self._started)  # type: ignore[arg-type]
 
@@ -208,6 +208,13 @@ class Api:
             Place(role, topics.TICKS.name, 0, 10, 10) for chain in CHAIN.values() for role in chain
         ]
         freshness.observe(time.monotonic() + FAR_S, places)
+
+    def is_filled(self, *, filled: bool = True) -> None:
+        """Let the hot store be marked as whole, or as one that may have lost something."""
+        era = self.hot.era() if filled else "another"
+        for topic in (topics.BARS, topics.QUOTES, topics.TICKS):
+            for partition in range(self.settings.partitions):
+                self.hot.mark_whole(f"{topic.name}:{partition}", era)
 
     def is_stale(self) -> None:
         """Let nothing be known of the workers for an hour."""

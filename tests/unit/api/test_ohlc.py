@@ -77,7 +77,7 @@ async def test_a_hot_store_that_is_not_whole_is_not_asked() -> None:
     api = Api()
     api.keep(older=[minute(n) for n in range(4)])
     api.hot.put_bars([minute(0), minute(3)])
-    api.services.whole = frozenset()
+    api.is_filled(filled=False)
 
     answer = await asked(api, SERIES)
 
@@ -93,7 +93,7 @@ async def test_what_is_out_of_reach_is_503_and_never_a_history_with_a_hole(
     api.keep(bars=[minute(n) for n in (2, 3)], older=[minute(n) for n in (0, 1)])
     api.warm_edge.is_away = True
     if not partition_is_whole:
-        api.services.whole = frozenset()
+        api.is_filled(filled=False)
 
     answer = await asked(api, SERIES, 503)
 

@@ -276,7 +276,7 @@ def test_redis_away_is_an_error_of_that_stream_alone() -> None:
     api.publish(Noun.QUOTES, bid("100", 1))
     api.hot_edge.is_away = True
     with joined(api) as client:
-        [refused] = client.subscribe(BARS)
+        [refused] = client.subscribe("quotes:ETH/USD@KRAKEN")
         snapshot, _ = client.subscribe(QUOTES)
 
     assert refused["problem"]["status"] == 503
