@@ -1,5 +1,7 @@
-"""What the stores of keys and of the audit log promise: in memory, and on Postgres."""
+"""What access control promises with its servers: keys and the audit log kept, limits shared."""
 
+import asyncio
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -9,15 +11,21 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import redis
+from click.testing import Result
+from typer.testing import CliRunner
 
 from app.api.access import keys
 from app.api.access.audit import AuditLog
 from app.api.access.keys import ApiKey, KeyStore
+from app.api.access.limits import Limits
 from app.api.access.roles import Role
+from app.cli.commands import commands
 from app.errors import StoreRejected, StoreUnavailable
 from connectors.access_memory import MemoryAuditLog, MemoryKeyStore
 from connectors.access_postgres import PostgresAuditLog, PostgresKeyStore
 from connectors.migrations import migrate
+from tests.contract.conftest import PrivateRedis
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -237,3 +245,116 @@ def test_without_postgres_every_method_says_so() -> None:
     for call in calls:
         with pytest.raises(StoreUnavailable):
             call()
+
+
+async def spent(limits: Limits, times: int) -> list[bool]:
+    found = [await limits.spend("key:k3v9x2ab") for _ in range(times)]
+    return [each is not None and each.is_allowed for each in found]
+
+
+@pytest.fixture
+def counted(redis_url: str) -> Iterator[Callable[[int], Limits]]:
+    """Return a function that makes the limits of one API process; all of them share."""
+    prefix = f"test-{uuid4().hex}"
+    yield lambda per_minute: Limits(redis_url, per_minute, prefix=prefix)
+    with redis.Redis.from_url(redis_url) as client:
+        for name in client.scan_iter(f"{prefix}:*"):
+            client.delete(name)
+
+
+@pytest.mark.live
+async def test_api_processes_share_one_limit(counted: Callable[[int], Limits]) -> None:
+    one, other = counted(6), counted(6)
+
+    found = [*await spent(one, 4), *await spent(other, 4), *await spent(one, 1)]
+    refused = await other.spend("key:k3v9x2ab")
+    await one.close()
+    await other.close()
+
+    assert found == [True] * 6 + [False] * 3
+    assert refused is not None
+    assert (refused.remaining, 1 <= refused.retry_after_s <= 60) == (0, True)
+
+
+@pytest.mark.live
+async def test_what_limits_leave_in_redis_ends_by_itself(
+    counted: Callable[[int], Limits], redis_url: str
+) -> None:
+    limits = counted(6)
+    await spent(limits, 8)
+    await limits.close()
+
+    with redis.Redis.from_url(redis_url) as client:
+        names = list(client.scan_iter("test-*:limits:*"))
+        assert names
+        assert all(0 < client.pttl(name) <= 120_000 for name in names)
+
+
+@pytest.mark.live
+async def test_limits_outlive_their_redis_and_find_it_again(private_redis: PrivateRedis) -> None:
+    """Three in Redis, three alone while it is away, and none of it fails a request."""
+    notes: list[bool] = []
+    limits = Limits(private_redis.url, 3, note=notes.append)
+    before = await spent(limits, 4)
+    private_redis.kill()
+    during = await spent(limits, 6)
+    private_redis.start()
+    while not notes[-1]:
+        await asyncio.sleep(0.1)
+        await limits.spend("someone else")
+    after = await spent(limits, 4)
+    await limits.close()
+
+    assert before == after == [True, True, True, False]
+    assert during[:3] == [True, True, True]
+    assert during[-1] is False
+    assert notes == [True, False, True]
+
+
+def tapeline(url: str, *arguments: str) -> Result:
+    return CliRunner().invoke(
+        commands, ["keys", *arguments], env={"POSTGRES_URL": url, "TAPELINE_HOME": "/nowhere"}
+    )
+
+
+@pytest.mark.live
+def test_a_key_is_made_listed_rotated_and_revoked_by_the_command_line(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("TRUNCATE api_keys")
+    text = tapeline(url, "create", "desk", "--role", "viewer", "--expires", "90d").stdout.strip()
+    key_id, secret = keys.parsed(text) or ("", "")
+    with closing(PostgresKeyStore(url)) as store:
+        kept = ApiKey.of(store.get(key_id) or {})
+        assert kept.opens(secret)
+        assert kept.expires_at == kept.created_at + timedelta(days=90)
+
+        listed = tapeline(url, "list", "--json")
+        assert [json.loads(each)["state"] for each in listed.stdout.splitlines()] == ["active"]
+        assert secret not in listed.output + tapeline(url, "list").output
+
+        rotated = json.loads(tapeline(url, "rotate", key_id, "--grace", "1h", "--json").stdout)
+        assert (rotated["rotated_from"], rotated["state"]) == (key_id, "active")
+        ends = (store.get(key_id) or {})["expires_at"]
+        assert timedelta(minutes=59) < ends - datetime.now(UTC) <= HOUR
+        assert "none has taken over" in str(tapeline(url, "rotate", key_id).exception)
+
+        assert tapeline(url, "revoke", key_id).exit_code == 0
+        assert ApiKey.of(store.get(key_id) or {}).state(datetime.now(UTC)) == "revoked"
+        assert "is revoked" in str(tapeline(url, "rotate", key_id).exception)
+        pasted = tapeline(url, "revoke", text)
+        assert "8 characters" in str(pasted.exception)
+        assert secret not in str(pasted.exception) + pasted.output
+
+
+@pytest.mark.live
+def test_the_audit_log_is_shown_by_the_command_line(url: str) -> None:
+    with closing(PostgresAuditLog(url)) as log:
+        log.append(entry(name="bob"))
+        log.append(entry(name="bob", phase="outcome", status=200))
+
+    shown = tapeline(url, "audit", "--limit", "2", "--json").stdout.splitlines()
+
+    assert [(json.loads(each)["name"], json.loads(each)["status"]) for each in shown] == [
+        ("bob", None), ("bob", 200),
+    ]  # fmt: skip
+    assert "/admin/pipeline/cleanup" in tapeline(url, "audit").stdout

@@ -233,7 +233,7 @@ class Access:
             {"Retry-After": str(allowance.retry_after_s)},
             limit=allowance.limit,
             remaining=allowance.remaining,
-            reset_s=round(allowance.reset_s, 3),
+            reset_s=allowance.reset_s,
         )
 
 

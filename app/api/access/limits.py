@@ -24,7 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from app.breaker import Breaker, CircuitOpen
+from app.breaker import Breaker, CircuitOpen, State
 
 TIMEOUT_S = 0.25
 CONNECTIONS = 32
@@ -42,19 +42,20 @@ class Allowance:
     Attributes:
         is_allowed: Whether the request may be served.
         limit: Requests a minute.
-        remaining: How many more may be made now.
-        reset_s: In how many seconds there is room for one more than now.
+        remaining: How many more may be made now; None when this one is allowed, because to ask
+            would cost every request a second trip to Redis. Likewise `reset_s`.
+        reset_s: In how many seconds there is room for one more.
     """
 
     is_allowed: bool
     limit: int
-    remaining: int
-    reset_s: float
+    remaining: int | None = None
+    reset_s: float | None = None
 
     @property
     def retry_after_s(self) -> int:
         """Whole seconds to wait after a refusal."""
-        return max(1, math.ceil(self.reset_s))
+        return max(1, math.ceil(self.reset_s or 0))
 
 
 class Limits:
@@ -84,10 +85,10 @@ class Limits:
             else None
         )
         self._asking: set[asyncio.Task[Allowance]] = set()
-        self._breaker = Breaker()
         self._is_shared = self._shared is not None
         self._note = note
         note(self._is_shared)
+        self._breaker = Breaker(note=self._tell)
 
     async def spend(self, who: str) -> Allowance | None:
         """Count one request of `who`; None when there is no limit."""
@@ -96,14 +97,9 @@ class Limits:
         if self._shared is not None:
             try:
                 with self._breaker.attempt(*_FAILURES):
-                    found = await self._in_time(self._spend(self._shared, self._item, who))
-            except CircuitOpen:
-                pass  # told when it opened
-            except _FAILURES as error:
-                self._tell(is_shared=False, fault=type(error).__name__)
-            else:
-                self._tell(is_shared=True)
-                return found
+                    return await self._in_time(self._spend(self._shared, self._item, who))
+            except (CircuitOpen, *_FAILURES):
+                pass  # told when the breaker opens: one late answer is no news
         return await self._spend(self._local, self._item, who)
 
     async def close(self) -> None:
@@ -135,21 +131,27 @@ class Limits:
     async def _spend(
         limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, who: str
     ) -> Allowance:
-        is_allowed = await limiter.hit(item, who)
+        if await limiter.hit(item, who):
+            return Allowance(is_allowed=True, limit=item.amount)
         reset_time, remaining = await limiter.get_window_stats(item, who)
         return Allowance(
-            is_allowed, item.amount, int(remaining), max(0.0, reset_time - time.time())
+            is_allowed=False,
+            limit=item.amount,
+            remaining=int(remaining),
+            reset_s=max(0.0, round(reset_time - time.time(), 3)),
         )
 
-    def _tell(self, *, is_shared: bool, fault: str = "") -> None:
-        if is_shared is self._is_shared:
+    def _tell(self, state: State) -> None:
+        """Say that Redis is left alone, and that it is asked again: each once."""
+        is_shared = self._shared is not None and state is State.CLOSED
+        if state is State.HALF_OPEN or is_shared is self._is_shared:
             return
         self._is_shared = is_shared
         self._note(is_shared)
         if is_shared:
             log.info("limits shared again")
         else:
-            log.warning("limits counted by each process alone", error=fault)
+            log.warning("limits counted by each process alone", reason="Redis does not answer")
 
 
 def _pool(url: str) -> BlockingConnectionPool:

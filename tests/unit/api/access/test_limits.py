@@ -42,15 +42,17 @@ async def test_so_many_a_minute_and_no_more() -> None:
     assert await spent(limits, "b", 1) == [True]
 
 
-async def test_what_is_left_is_told() -> None:
+async def test_who_is_refused_is_told_what_is_left_and_when_to_come_again() -> None:
     limits = Limits("", 2)
 
-    told = [await limits.spend("a") for _ in range(3)]
+    allowed, _, refused = [await limits.spend("a") for _ in range(3)]
 
-    found = [each for each in told if each is not None]
-    assert [(each.limit, each.remaining) for each in found] == [(2, 1), (2, 0), (2, 0)]
-    assert all(0 <= each.reset_s <= 60 for each in found)
-    assert 1 <= found[-1].retry_after_s <= 60
+    assert allowed is not None
+    assert refused is not None
+    assert (allowed.is_allowed, allowed.limit) == (True, 2)
+    assert (refused.is_allowed, refused.limit, refused.remaining) == (False, 2, 0)
+    assert refused.reset_s is not None
+    assert 1 <= refused.retry_after_s <= 60
 
 
 async def test_zero_is_no_limit() -> None:
