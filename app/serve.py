@@ -1,6 +1,7 @@
 """The composition root of the API: ``python -m app.serve``."""
 
 import asyncio
+import signal
 import sys
 import time
 from collections import Counter
@@ -77,6 +78,9 @@ def serve() -> None:
         ),
         on_ready=lambda: mark.write_text(f"{url(settings)}\n"),
     )
+    # uvicorn sends itself again the signal that stopped it: then as the end of this process.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         server.run()
     finally:

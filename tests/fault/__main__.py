@@ -20,7 +20,7 @@ from typing import Any
 from tests.conftest import ROOT
 from tests.fault.line import LOG
 
-INVARIANTS = ("I1", "I2", "I3", "I4", "I5")
+INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7")
 HEAD = ("fault", "runs", "passed", *INVARIANTS, "recovery s (median, max)")
 SEED = "TAPELINE_FAULT_SEED"
 

@@ -1,4 +1,4 @@
-"""What a fault test leaves behind: one JSON line with the numbers of I1 to I5.
+"""What a fault test leaves behind: one JSON line with the numbers of I1 to I7.
 
     {"fault": "F5", "case": "...", "seed": 1, "passed": true,
      "I1": {"faults": 0, "published": 41210, ...}, ..., "recovery_s": 3.1, "seconds": 17.0}
@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.live.verifier import Verdict
 
-INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6")
+INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7")
 LOG = "TAPELINE_FAULT_LOG"
 """Environment variable: a file to which every line is appended."""
 

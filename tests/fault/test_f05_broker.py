@@ -3,7 +3,8 @@
 import pytest
 
 from tests.fault.conftest import MakeCluster, MakeTrial
-from tests.fault.trial import WORKERS
+from tests.fault.reader import Reader
+from tests.fault.trial import SYMBOLS, WORKERS
 
 WAYS = ("stop", "kill")
 """Clean, and hard."""
@@ -32,7 +33,8 @@ def restarted(make_cluster: MakeCluster, make_trial: MakeTrial, *, rounds: int, 
     trial = make_trial(cluster)
     for worker in [trial.world.start(role, is_kept=True) for role in WORKERS]:
         worker.wait_ready()
-    with trial.flow(rate=rate) as flow:
+    reader = Reader(trial.world, SYMBOLS[:2])
+    with reader, trial.flow(rate=rate) as flow:
         for way in WAYS * rounds:
             flow.wait_s(trial.dice.uniform(0.5, 2.0))
             getattr(broker, way)()
@@ -41,3 +43,4 @@ def restarted(make_cluster: MakeCluster, make_trial: MakeTrial, *, rounds: int, 
         flow.wait_s(1)
     trial.line.note(restarts=rounds * len(WAYS), ticks=flow.sent)
     trial.judge(replay=rounds > 1)
+    reader.judge(trial.line)

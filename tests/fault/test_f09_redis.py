@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from tests.fault.conftest import MakeTrial
+from tests.fault.reader import Reader
 from tests.fault.stores import OwnRedis, Watched, largest_lags, own_redis
-from tests.fault.trial import RATE, Trial
+from tests.fault.trial import RATE, SYMBOLS, Trial
 
 BEFORE_S, AFTER_S = 2.0, 2.0
 SHORT_S, LONG_S = 8.0, 30.0
@@ -117,7 +118,8 @@ def harmed(trial: Trial, harm: Harm, seconds: float, rate: int, *, is_silent: bo
         for each in (compute, warm, hot):
             each.worker.wait_ready()
         pairs = trial.ticks(int(rate * (BEFORE_S + seconds + AFTER_S)))
-        with trial.flow(pairs, rate) as flow:
+        reader = Reader(world, SYMBOLS[:2])
+        with reader, trial.flow(pairs, rate) as flow:
             flow.wait(int(rate * BEFORE_S))
             before_mb, tries = hot.resident_mb(), hot.metric("tapeline_store_retries_total")
             with harm(server):
@@ -134,6 +136,7 @@ def harmed(trial: Trial, harm: Harm, seconds: float, rate: int, *, is_silent: bo
             ticks_read_again=refilled, rebuilt_s=round(settled_s + rebuilt_s, 1),
         )  # fmt: skip
         trial.judge()
+        reader.judge(trial.line)
         require_newest_ticks(trial, server)
 
         ticks = sum(world.outside.ends("ticks.v1").values())

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from tests.fault.conftest import MakeTrial
+from tests.fault.reader import Reader
 from tests.fault.stores import OwnPostgres, Watched, largest_lags, own_postgres
-from tests.fault.trial import RATE, Trial
+from tests.fault.trial import RATE, SYMBOLS, Trial
 from tests.live.world import wait_until
 
 BEFORE_S, AFTER_S = 2.0, 2.0
@@ -122,7 +123,8 @@ def harmed(trial: Trial, harm: Harm, seconds: float, rate: int, *, is_silent: bo
         for each in (compute, hot, warm):
             each.worker.wait_ready()
         pairs = trial.ticks(int(rate * (BEFORE_S + seconds + AFTER_S)))
-        with trial.flow(pairs, rate) as flow:
+        reader = Reader(world, SYMBOLS[:2])
+        with reader, trial.flow(pairs, rate) as flow:
             flow.wait(int(rate * BEFORE_S))
             before_mb, tries = warm.resident_mb(), warm.metric("tapeline_store_retries_total")
             with harm(server):
@@ -134,6 +136,7 @@ def harmed(trial: Trial, harm: Harm, seconds: float, rate: int, *, is_silent: bo
             away_s=seconds, largest_lags=lags, warm_grew_mb=round(grown_mb), postgres_tries=tries
         )
         trial.judge()
+        reader.judge(trial.line)
 
         assert all(lag <= LAG_SHARE * rate * seconds for lag in lags.values()), lags
         assert all(each.is_the_same() for each in (compute, hot, warm)), "a worker has ended"

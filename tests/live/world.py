@@ -43,7 +43,16 @@ KEEPER = (
     "keeper",
 )
 """Starts a worker again when it ends, as its supervisor would; not with a wrong configuration."""
-OUR_SETTINGS = ("TAPELINE_", "BARS_", "CLOCK_", "KAFKA_", "REDIS_", "POSTGRES_", "SCHEMA_REGISTRY_")
+OUR_SETTINGS = (
+    "TAPELINE_",
+    "BARS_",
+    "CLOCK_",
+    "KAFKA_",
+    "REDIS_",
+    "POSTGRES_",
+    "SCHEMA_REGISTRY_",
+    "API_",
+)
 
 
 def wait_until(
@@ -62,7 +71,7 @@ class Worker:
     """One process of ``python -m app.worker ROLE``, with a home and a log of its own.
 
     Args:
-        role: What it does.
+        role: What it does; ``api`` is the API instead.
         home: Its TAPELINE_HOME, made here.
         env: Its whole environment.
         is_kept: Whether it is started again when it ends by itself.
@@ -80,7 +89,8 @@ class Worker:
                 [
                     *DIES_WITH_US,
                     *(KEEPER if is_kept else ()),
-                    *(sys.executable, "-m", "app.worker", role),
+                    *(sys.executable, "-m"),
+                    *(("app.serve",) if role == "api" else ("app.worker", role)),
                 ],
                 cwd=ROOT,
                 env={**env, "TAPELINE_HOME": str(home)},
@@ -97,6 +107,10 @@ class Worker:
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, f"{self.role} ended: {self.tail()}"
         return self._ready.exists()
+
+    def url(self) -> str:
+        """Return where an API that is ready listens."""
+        return self._ready.read_text().strip()
 
     def pids(self) -> list[int]:
         """Return its own pid and those of the processes it started."""
