@@ -1,0 +1,29 @@
+"""How the page looks: small and wide, light and dark."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SMALL, WIDE, Open
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["small", "wide"])
+def test_screenshots(
+    visit: Open, screenshots: Path, size: tuple[int, int], scheme: Literal["light", "dark"]
+) -> None:
+    page = visit(size, at="#BTC/USD@KRAKEN:M1", color_scheme=scheme)
+    expect(page.locator("#quote-bid")).not_to_have_text("–")
+    expect(page.locator("#chart-note")).to_be_hidden()
+    expect(page.locator("#anomalies-list li")).to_have_count(3)
+    page.wait_for_timeout(300)
+
+    path = screenshots / f"page-{size[0]}x{size[1]}-{scheme}.png"
+    page.screenshot(path=path)
+    page.screenshot(path=path.with_stem(f"{path.stem}-whole"), full_page=True)
+
+    assert path.stat().st_size > 10_000
