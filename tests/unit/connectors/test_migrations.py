@@ -29,6 +29,7 @@ def test_each_flavour_takes_its_own_files_in_the_order_of_their_numbers() -> Non
             "0004_long_charts.plain.sql",
             "0006_empty_bars.sql",
             "0007_long_charts.plain.sql",
+            "0009_access.sql",
         ],
         Flavour.TIMESCALEDB: [
             "0001_bars.sql",
@@ -39,6 +40,7 @@ def test_each_flavour_takes_its_own_files_in_the_order_of_their_numbers() -> Non
             "0006_empty_bars.sql",
             "0007_long_charts.timescaledb.sql",
             "0008_long_charts.timescaledb.sql",
+            "0009_access.sql",
         ],
     }
 
