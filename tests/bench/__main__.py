@@ -75,6 +75,21 @@ def stages(
     bench.stages(ticks, symbols, as_json=as_json)
 
 
+@commands.command("clients")
+def clients(  # noqa: PLR0913 - options of the command line
+    count: Annotated[int, typer.Option("--clients", min=1, max=18_000)] = 10_000,
+    symbols: Annotated[int, typer.Option(min=1, max=99_999)] = 1_000,
+    streams: Annotated[int, typer.Option(min=1, help="Of each client.")] = 3,
+    rate: Annotated[float, typer.Option(min=1, help="Quote changes a second.")] = 1_000,
+    seconds: Annotated[float, typer.Option(min=1)] = 30,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """WebSocket clients of the API, 5 % of them slow, silent or half-open, beside plain FastAPI."""
+    from tests.bench import clients as bench  # noqa: PLC0415
+
+    bench.clients(count, symbols, streams, rate, seconds, as_json=as_json)
+
+
 def main() -> None:
     """Run the bench that the arguments name."""
     try:

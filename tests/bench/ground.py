@@ -110,12 +110,18 @@ class Ground:
         self, role: str, module: str = "app.worker", extra: Mapping[str, str] | None = None
     ) -> Worker:
         """Start a worker; it is watched from its first moment."""
-        port = _free_port()
-        log = self.home / f"worker-{len(self.workers)}-{role}.log"
+        return self.program(role, module, role, extra=extra)
+
+    def program(
+        self, role: str, module: str, *arguments: str, extra: Mapping[str, str] | None = None
+    ) -> Worker:
+        """Start any program of ours as a worker."""
+        port = free_port()
+        log = self.home / f"worker-{len(self.workers)}-{role.replace(' ', '-')}.log"
         env = {**self.env, "METRICS_PORT": str(port), **(extra or {})}
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, role],
+                [sys.executable, "-m", module, *arguments],
                 cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             )  # fmt: skip
         started = Worker(role, process, Watch(process.pid), port, log)
@@ -198,7 +204,7 @@ def _delete_keys(url: str, prefix: str) -> None:
             client.delete(*keys)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
