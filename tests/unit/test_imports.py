@@ -16,6 +16,7 @@ ALLOWED = {
     "app/domain/": ("app.domain", "app.errors", "schemas"),
     "app/": ("app", "schemas"),
     "app/audit/": ("app.audit", "app.errors", "app.settings", "app.topics"),
+    "app/client/": ("app.client", "schemas.json_form", "schemas.layout"),
     "agents/": ("app", "schemas"),
     "connectors/": (
         "connectors", "app.breaker", "app.domain", "app.errors", "app.topics", "app.partitions",
@@ -102,6 +103,8 @@ def test_the_auditor_shares_no_code_with_what_it_audits() -> None:
         ("app/domain/bars.py", "app.topics"),
         ("app/outlets.py", "connectors.hot_redis"),
         ("app/outlets.py", "app.compose.worker"),
+        ("app/client/calls.py", "app.api.session"),
+        ("app/client/place.py", "app.settings"),
         ("agents/bars.py", "connectors.hot_redis"),
         ("connectors/hot_redis.py", "app.settings"),
         ("app/topics.py", "infra.local"),
