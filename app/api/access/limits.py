@@ -29,8 +29,8 @@ from app.breaker import Breaker, CircuitOpen, State
 TIMEOUT_S = 0.25
 CONNECTIONS = 32
 """To Redis; a request beyond them waits, `TIMEOUT_S` at most."""
-_FAILURES = (RedisError, OSError, ValueError, TypeError, LookupError)
-"""Of Redis and the way to it, also late ones, and what comes of an answer that is none."""
+_FAILURES = (RedisError, OSError)
+"""Of Redis, and of the way to it; TimeoutError is an OSError."""
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 import pytest
 import structlog
 
-from app.api.access.limits import Limits
+from app.api.access.limits import Allowance, Limits
 
 AWAY = "redis://127.0.0.1:1/0"
 
@@ -97,3 +97,23 @@ async def test_many_at_once_wait_no_longer_than_one() -> None:
 
     assert all(each is not None and each.is_allowed for each in found)
     assert took_s < 10
+
+
+async def test_an_answer_that_is_too_late_is_left_to_come_and_not_cut_off() -> None:
+    """A connection that is cut off in its handshake would go back to the pool half greeted."""
+    limits = Limits(AWAY, 3)
+    may_answer = asyncio.Event()
+
+    async def answer() -> Allowance:
+        await may_answer.wait()
+        return Allowance(is_allowed=True, limit=3)
+
+    with pytest.raises(TimeoutError):
+        await limits._in_time(answer())
+    (left,) = limits._asking
+    assert not left.done()
+
+    may_answer.set()
+    await limits.close()
+    assert left.result().is_allowed
+    assert not limits._asking
