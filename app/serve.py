@@ -25,6 +25,7 @@ from app.api.metrics import ApiMetrics
 from app.api.past import Past
 from app.api.reading import Reading
 from app.api.services import Services
+from app.api.wire import DirectProtocol
 from app.api.ws import MOST_BYTES
 from app.compose import READS, ROLES
 from app.errors import BrokerUnavailable, ConfigError, RegistryError
@@ -65,12 +66,13 @@ def serve() -> None:
             ssl_certfile=settings.api_tls_cert or None,
             ssl_keyfile=settings.api_tls_key or None,
             loop="uvloop",
-            ws="websockets-sansio",
+            ws=DirectProtocol,
             ws_max_size=MOST_BYTES,
             ws_ping_interval=20.0,
             ws_ping_timeout=20.0,
             ws_per_message_deflate=False,
             log_config=None,
+            log_level="warning",  # its lines of handshakes hold tokens
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -7,7 +7,7 @@ is no longer possible it begins with a snapshot again, and `seq` 0 says so.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -36,14 +36,20 @@ class Session:
         services: Where it comes from.
         principal: Who it is.
         rate: Messages a second.
+        wake: Called when there may be something to take; None for one who waits in `messages`.
     """
 
-    def __init__(self, services: Services, principal: Principal, rate: float = RATE) -> None:
+    def __init__(
+        self,
+        services: Services,
+        principal: Principal,
+        rate: float = RATE,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
         self._services = services
         self._principal = principal
         self._news = asyncio.Event()
-        self._is_called = False
-        self.outbox = Outbox(self._news.set, rate, time.monotonic())
+        self.outbox = Outbox(wake or self._news.set, rate, time.monotonic())
 
     async def subscribe(self, stream: Stream, token: str | None, throttle: float) -> Message:
         """Follow a stream from now on, or from behind a token.
@@ -177,17 +183,21 @@ class Session:
         self._services.hub.leave(self.outbox, name)
         return self.outbox.drop(name)
 
+    def take(self, now_s: float) -> Iterator[Message]:
+        """Yield what may be sent now."""
+        sent = self._services.metrics.sent
+        for message in self.outbox.take(now_s):
+            sent(message.stream.partition(":")[0])
+            yield message
+
     async def messages(self, within_s: float) -> list[Message]:
-        """Return what may be sent now; none when called, or when `within_s` has gone by."""
+        """Return what may be sent now; none when `within_s` has gone by."""
         until_s = time.monotonic() + within_s
         while True:
             self._news.clear()
             now_s = time.monotonic()
-            ready = list(self.outbox.take(now_s))
-            for message in ready:
-                self._services.metrics.sent(message.stream.partition(":")[0])
-            if ready or self._is_called or now_s >= until_s:
-                self._is_called = False
+            ready = list(self.take(now_s))
+            if ready or now_s >= until_s:
                 return ready
             due_s = self.outbox.due_s(now_s)
             wait_s = min(until_s, until_s if due_s is None else due_s) - now_s
@@ -195,11 +205,6 @@ class Session:
                 await asyncio.wait_for(self._news.wait(), max(wait_s, 0.001))
             except TimeoutError:
                 continue
-
-    def call(self) -> None:
-        """Make `messages` return."""
-        self._is_called = True
-        self._news.set()
 
     def whole_until(self, sent: Token) -> Token:
         """Return a place of a partition before which nothing waits; `sent`, or one before it."""

@@ -1,12 +1,13 @@
 """The WebSocket: subscribe to streams, take their messages, in JSON or MessagePack.
 
-Shape: one task reads what the client asks, one writes what it is owed; the answers to requests go
-through the writer's queue, too, so frames are sent by one task alone. A client that reads slowly
-makes the writer wait, and then its outbox keeps the newest values; one that is gone is found by
-the server's pings.
+Shape: one task reads what the client asks. What it is owed is written in a callback of the loop,
+once for all that is there: answers to requests first, then messages. While a client reads too
+slowly nothing is written, and its outbox keeps the newest values; one that is gone is found by the
+server's pings.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -24,6 +25,7 @@ from app.api.services import Services
 from app.api.serving import Served
 from app.api.session import Session
 from app.api.streams import BadName, Stream
+from app.api.wire import wire_of
 from app.breaker import CircuitOpen
 from app.errors import BrokerUnavailable, StoreUnavailable
 
@@ -80,10 +82,10 @@ class Codec:
             raise Problem(400, "Bad request", str(error)) from None
         return found
 
-    def frame(self, message: Any) -> str | bytes:
-        """Return a message as a frame of the connection's kind."""
+    def payload(self, message: Any) -> bytes:
+        """Return a message as the payload of a frame of the connection's kind."""
         if not self.binary:
-            return self._json.encode(message).decode()
+            return self._json.encode(message)
         if isinstance(message, Message):
             message = msgspec.structs.replace(message, data=_plain(message.data))
         return self._msgpack.encode(message)
@@ -106,8 +108,8 @@ async def serve(socket: WebSocket, services: Served, who: Admitted, format: str 
     await socket.accept(MSGPACK if MSGPACK in offered else None)
     services.metrics.joined("websocket")
     try:
-        with closing(Session(services, who)) as session:
-            client = Client(socket, services, who, session, Codec(binary=binary))
+        client = Client(socket, services, who, Codec(binary=binary))
+        with closing(client):
             await client.run()
     finally:
         services.metrics.left("websocket")
@@ -116,28 +118,32 @@ async def serve(socket: WebSocket, services: Served, who: Admitted, format: str 
 class Client:
     """One connection."""
 
-    def __init__(
-        self,
-        socket: WebSocket,
-        services: Services,
-        who: Principal,
-        session: Session,
-        codec: Codec,
-    ) -> None:
+    def __init__(self, socket: WebSocket, services: Services, who: Principal, codec: Codec) -> None:
         self._socket, self._services, self._who = socket, services, who
-        self._session, self._codec = session, codec
+        self._codec = codec
+        self._session = Session(services, who, wake=self._mind)
+        self._wire = wire_of(socket)
+        self._wire.on_writable = self._mind
+        self._loop = asyncio.get_running_loop()
         self._answers: list[Any] = []
+        self._is_minded = False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Read and write until the client goes, or until it may no more."""
-        writer = asyncio.create_task(self._write(), name="ws writer")
+        """Read until the client goes, or until it may no more."""
+        beat = asyncio.create_task(self._beat(), name="ws heartbeat")
         try:
             with suppress(WebSocketDisconnect):
                 await self._read()
         finally:
-            writer.cancel()
-            with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-                await writer
+            beat.cancel()
+
+    def close(self) -> None:
+        """Follow and write nothing any more."""
+        self._wire.on_writable = _nothing
+        if self._timer is not None:
+            self._timer.cancel()
+        self._session.close()
 
     async def _read(self) -> None:
         while True:
@@ -197,32 +203,46 @@ class Client:
 
     def _say(self, *answers: Any) -> None:
         self._answers += answers
-        self._session.call()
+        self._mind()
 
     def _refuse(self, asked: Request | None, problem: Problem) -> None:
         body: Mapping[str, Any] = problem.body("/ws")
         self._say({"type": "error", "id": asked.id if asked else None, "problem": body})
 
-    async def _write(self) -> None:
-        beat_s = time.monotonic() + HEARTBEAT_S
-        while True:
-            messages = await self._session.messages(max(0.0, beat_s - time.monotonic()))
-            answers, self._answers = self._answers, []
-            for each in (*answers, *messages):
-                await self._send(each)
-            if time.monotonic() >= beat_s:
-                beat_s = time.monotonic() + HEARTBEAT_S
-                if not await self._socket.app.state.access.is_still_good(self._who):
-                    await self._socket.close(1008, "the key or token has ended")
-                    return
-                await self._send(self._heartbeat())
+    def _mind(self) -> None:
+        """Write soon: once, however much comes until then."""
+        if not self._is_minded:
+            self._is_minded = True
+            self._loop.call_soon(self._write)
 
-    async def _send(self, message: Any) -> None:
-        frame = self._codec.frame(message)
-        if isinstance(frame, bytes):
-            await self._socket.send_bytes(frame)
-        else:
-            await self._socket.send_text(frame)
+    def _write(self) -> None:
+        """Write what is there, as far as the client takes it."""
+        self._is_minded = False
+        wire, codec = self._wire, self._codec
+        if not wire.is_writable:
+            return  # called again when it is
+        for answer in self._answers:
+            wire.send(codec.payload(answer), binary=codec.binary)
+        self._answers.clear()
+        now_s = time.monotonic()
+        for message in self._session.take(now_s):
+            wire.send(codec.payload(message), binary=codec.binary)
+            if not wire.is_writable:
+                return
+        due_s = self._session.outbox.due_s(now_s)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due_s is not None:
+            self._timer = self._loop.call_later(max(due_s - now_s, 0.001), self._mind)
+
+    async def _beat(self) -> None:
+        # Not all clients of a start at the same moment.
+        await asyncio.sleep(random.uniform(0.5, 1) * HEARTBEAT_S)  # noqa: S311 - no secret
+        while await self._socket.app.state.access.is_still_good(self._who):
+            self._say(self._heartbeat())
+            await asyncio.sleep(HEARTBEAT_S)
+        await self._socket.close(1008, "the key or token has ended")
 
     def _heartbeat(self) -> dict[str, Any]:
         age = self._services.age(Origin.TOPICS)
@@ -232,3 +252,7 @@ class Client:
             "age_s": round(age.age_s, 3),
             "stale": age.stale,
         }
+
+
+def _nothing() -> None:
+    pass

@@ -34,6 +34,7 @@ from app.api.problems import Problem
 from app.api.reading import Reading
 from app.api.services import Services
 from app.api.streams import Noun, Token, Update
+from app.api.wire import DirectProtocol
 from app.domain.ports import OFFSET, Row
 from app.errors import StoreUnavailable
 from app.settings import load
@@ -287,7 +288,7 @@ class Api:
     def served(self, port: int = 0) -> Iterator[str]:
         """Serve it from a thread, on a free port; give its URL."""
         config = uvicorn.Config(
-            self.app, host="127.0.0.1", port=port, ws="websockets-sansio", log_config=None,
+            self.app, host="127.0.0.1", port=port, ws=DirectProtocol, log_config=None,
             access_log=False, timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = uvicorn.Server(config)

@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app.api import hub, ws
 from app.api.streams import Noun
+from app.api.wire import Wire
 from tests.contract.records import at
 from tests.unit.api.api import Api, anomaly, bar, principal, quote, tick
 
@@ -282,3 +283,23 @@ def test_redis_away_is_an_error_of_that_stream_alone() -> None:
     assert refused["problem"]["status"] == 503
     assert "db.internal" not in str(refused)
     assert snapshot["data"][0]["bid"] == "100"
+
+
+def test_while_a_client_does_not_read_only_the_newest_values_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wires: list[Wire] = []
+    real = ws.wire_of
+    monkeypatch.setattr(ws, "wire_of", lambda socket: wires.append(real(socket)) or wires[0])
+    api = Api()
+    with joined(api) as client:
+        client.subscribe(QUOTES, throttle=0)
+        monkeypatch.setattr(Wire, "is_writable", property(lambda _: False))
+        for n in range(5):
+            api.publish(Noun.QUOTES, bid(str(100 + n), n))
+        monkeypatch.undo()
+        assert api.loop
+        api.loop.call_soon_threadsafe(wires[0].on_writable)
+        update = client.next()
+
+    assert (update["data"]["bid"], update["seq"], update["merged"]) == ("104", 1, 4)
