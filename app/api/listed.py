@@ -10,8 +10,8 @@ from app.api.access.roles import Principal, Role
 from app.api.documented import answers, envelope
 from app.api.freshness import Origin
 from app.api.hub import ANOMALIES_KEPT
-from app.api.services import answer
-from app.api.serving import Served, respond, seen
+from app.api.services import Services
+from app.api.serving import Found, Served, respond, seen
 
 router = APIRouter(prefix="/api")
 
@@ -35,12 +35,17 @@ _SERIES = {
 )
 async def symbols(services: Served, who: Viewer) -> Response:
     """Return every series that has a bar, a quote or a tick, by symbol and venue."""
+    return respond(known(services, who).body(services))
+
+
+def known(services: Services, who: Principal) -> Found:
+    """Return every series that the principal may see."""
     data = [
         {"symbol": symbol, "venue": venue}
         for symbol, venue in sorted(services.series)
         if who.may_see(f"{symbol}@{venue}")
     ]
-    return respond(answer(data, Origin.HOT, services.age(Origin.HOT)))
+    return Found(data, (Origin.HOT,))
 
 
 @router.get("/anomalies", tags=["anomalies"], responses=answers("anomaly", many=True))
@@ -51,6 +56,11 @@ async def anomalies(
     limit: Annotated[int, Query(ge=1, le=ANOMALIES_KEPT)] = 100,
 ) -> Response:
     """Return the newest anomalies, oldest first."""
+    return respond(odd(services, who, symbol, limit).body(services))
+
+
+def odd(services: Services, who: Principal, symbol: str | None, limit: int) -> Found:
+    """Return the newest anomalies, of one series or of all; errors as of `seen`."""
     wanted = None if symbol is None else "@".join(seen(services, who, symbol))
     found = [
         msgspec.Raw(each.body)
@@ -58,7 +68,7 @@ async def anomalies(
         for series in [each.stream.partition(":")[2]]
         if wanted in {None, series} and who.may_see(series)
     ]
-    return respond(answer(found[-limit:], Origin.TOPICS, services.age(Origin.TOPICS)))
+    return Found(found[-limit:], (Origin.TOPICS,))
 
 
 @router.get("/gaps", tags=["gaps"], responses=answers("gap", many=True))
@@ -70,6 +80,13 @@ async def gaps(
     limit: Annotated[int, Query(ge=1, le=MOST_GAPS)] = 100,
 ) -> Response:
     """Return the gaps that were found last, oldest first."""
+    return respond(missing(services, who, symbol, limit, repaired=repaired).body(services))
+
+
+def missing(
+    services: Services, who: Principal, symbol: str | None, limit: int, *, repaired: bool
+) -> Found:
+    """Return the newest gaps, of one series or of all; errors as of `seen`."""
     wanted = None if symbol is None else "@".join(seen(services, who, symbol))
     found = [
         gap
@@ -80,4 +97,4 @@ async def gaps(
         and who.may_see(series)
     ]
     found.sort(key=lambda gap: (gap["detected_at"], gap["symbol"], gap["from_id"]))
-    return respond(answer(found[-limit:], Origin.TOPICS, services.age(Origin.TOPICS)))
+    return Found(found[-limit:], (Origin.TOPICS,))

@@ -14,9 +14,8 @@ from app.api.documented import answers
 from app.api.freshness import Origin
 from app.api.history import Span, bars
 from app.api.problems import Problem
-from app.api.services import answer, unknown
-from app.api.serving import Served, respond, seen
-from app.domain.ports import BarText
+from app.api.services import Services, answer, unknown
+from app.api.serving import Found, Served, respond, seen
 from schemas.json_form import moment
 
 router = APIRouter(prefix="/api/ohlc", tags=["bars"])
@@ -24,7 +23,7 @@ router = APIRouter(prefix="/api/ohlc", tags=["bars"])
 TIMEFRAME = r"^[A-Za-z0-9.]{1,24}$"
 MOST_BARS = 5_000
 _WHOLE = re.compile(r"-?\d{1,18}")
-_PROVISIONAL = '"is_final":false'
+_PROVISIONAL = b'"is_final":false'
 
 Timeframe = Annotated[
     str, Query(pattern=TIMEFRAME, description="Such as M1, H1, D1, M1.bid or T1000.")
@@ -68,29 +67,43 @@ async def history(  # noqa: PLR0913 - each is a parameter of the query
 
     A page without provisional bars has an ETag: it changes only with a revision.
     """
-    name, venue = seen(services, who, symbol)
-    ends = [_time(end, "to"), _time(cursor, "cursor")]
-    span = Span(
-        name, venue, timeframe, _time(start, "from"),
-        min((each for each in ends if each is not None), default=None), limit + 1,
-    )  # fmt: skip
-    texts, origins = await bars(services, span)
+    ends = [moment_of(end, "to"), moment_of(cursor, "cursor")]
+    before = min((each for each in ends if each is not None), default=None)
+    found = await page(services, who, symbol, timeframe, moment_of(start, "from"), before, limit)
+    headers = {}
+    if found.data and not any(_PROVISIONAL in bytes(each) for each in found.data):
+        headers["ETag"] = tag = _tag(found)
+        if if_none_match is not None and tag in re.split(r",\s*", if_none_match):
+            return Response(status_code=304, headers=headers)
+    return respond(found.body(services), headers)
+
+
+async def page(  # noqa: PLR0913 - what names a page
+    services: Services,
+    who: Principal,
+    text: str,
+    timeframe: str,
+    start: datetime | None,
+    end: datetime | None,
+    limit: int,
+) -> Found:
+    """Return the newest `limit` bars of a span, oldest first; errors as of `seen` and `bars`."""
+    name, venue = seen(services, who, text)
+    texts, origins = await bars(services, Span(name, venue, timeframe, start, end, limit + 1))
     if not texts and (name, venue) not in services.series:
         raise unknown(f"{name}@{venue}")
     # One more than asked for: it says that there is a page before this one.
-    page, has_more = texts[-limit:], len(texts) > limit
-    headers = {}
-    if page and not any(_PROVISIONAL in each.text for each in page):
-        headers["ETag"] = tag = _tag(page, has_more=has_more)
-        if if_none_match is not None and tag in re.split(r",\s*", if_none_match):
-            return Response(status_code=304, headers=headers)
-    data = [msgspec.Raw(each.text.encode()) for each in page]
-    last = origins[-1]
-    body = answer(data, last, services.age(*origins), str(page[0].open_us) if has_more else None)
-    return respond(body, headers)
+    held, has_more = texts[-limit:], len(texts) > limit
+    data = [msgspec.Raw(each.text.encode()) for each in held]
+    return Found(data, tuple(origins), str(held[0].open_us) if has_more else None)
 
 
-def _time(text: str | None, name: str) -> datetime | None:
+def moment_of(text: str | None, name: str) -> datetime | None:
+    """Return the time that a parameter is; None stays None.
+
+    Raises:
+        Problem: 422: it is neither ISO 8601 nor microseconds.
+    """
     if text is None:
         return None
     try:
@@ -112,8 +125,8 @@ def _iso(text: str) -> datetime:
         return datetime.fromisoformat(text.replace(" ", "+"))
 
 
-def _tag(page: list[BarText], *, has_more: bool) -> str:
+def _tag(found: Found) -> str:
     digest = blake2b(digest_size=12)
-    for each in page:
-        digest.update(each.text.encode())
-    return f'"{digest.hexdigest()}{"+" if has_more else ""}"'
+    for each in found.data:
+        digest.update(each)
+    return f'"{digest.hexdigest()}{"+" if found.next_page else ""}"'

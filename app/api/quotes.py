@@ -19,7 +19,7 @@ from app.api.freshness import Origin
 from app.api.outbox import MOST_RATE, RATE, THROTTLE, Message
 from app.api.problems import Problem
 from app.api.services import Services, answer, unknown
-from app.api.serving import Served, respond, seen
+from app.api.serving import Found, Served, respond, seen
 from app.api.session import MOST_STREAMS, Session
 from app.api.streams import BadName, Noun, Stream, Token
 from schemas.json_form import to_json
@@ -38,15 +38,19 @@ Listener = Annotated[Principal, Depends(require(Role.VIEWER, query_token=True))]
 @router.get("/latest/{symbol:path}", responses=answers("quote"))
 async def latest(symbol: str, services: Served, who: Viewer) -> Response:
     """Return the newest quote."""
-    name, venue = seen(services, who, symbol)
+    return respond((await newest(services, who, symbol)).body(services))
+
+
+async def newest(services: Services, who: Principal, text: str) -> Found:
+    """Return the newest quote of a series; errors as of `seen` and `history.quote`."""
+    name, venue = seen(services, who, text)
     kept = services.hub.newest(f"quotes:{name}@{venue}")
     if kept is not None:
-        return respond(answer(msgspec.Raw(kept.body), Origin.TOPICS, services.age(Origin.TOPICS)))
+        return Found(msgspec.Raw(kept.body), (Origin.TOPICS,))
     row = await history.quote(services, name, venue)
     if row is None:
         raise unknown(f"{name}@{venue}", "quote")
-    data = msgspec.Raw(to_json("quote", row).encode())
-    return respond(answer(data, Origin.HOT, services.age(Origin.HOT)))
+    return Found(msgspec.Raw(to_json("quote", row).encode()), (Origin.HOT,))
 
 
 @router.get("/history/{symbol:path}", responses=answers("tick", many=True))

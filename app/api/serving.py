@@ -1,14 +1,15 @@
 """What every route uses: the services, the series it is about, and the answer's form."""
 
 from collections.abc import Mapping
-from typing import Annotated, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 from fastapi import Depends, Response
 from starlette.requests import HTTPConnection
 
 from app.api.access.roles import Principal
+from app.api.freshness import Origin
 from app.api.problems import Problem
-from app.api.services import Series, Services
+from app.api.services import Series, Services, answer
 
 
 def services_of(connection: HTTPConnection) -> Services:
@@ -17,6 +18,25 @@ def services_of(connection: HTTPConnection) -> Services:
 
 
 Served = Annotated[Services, Depends(services_of)]
+
+
+class Found(NamedTuple):
+    """What a request found, before it has an envelope: REST and GraphQL answer with the same.
+
+    Attributes:
+        data: As JSON has them; `msgspec.Raw` where they are JSON already.
+        origins: Where they are from; the last one is named, the oldest one counts.
+        next_page: Leads to the page before this one, if there is one.
+    """
+
+    data: Any
+    origins: tuple[Origin, ...]
+    next_page: str | None = None
+
+    def body(self, services: Services) -> bytes:
+        """Return the whole answer."""
+        age = services.age(*self.origins)
+        return answer(self.data, self.origins[-1], age, self.next_page)
 
 
 def seen(services: Services, who: Principal, text: str) -> Series:
