@@ -1,6 +1,7 @@
 """The composition root of the API: ``python -m app.serve``."""
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -80,6 +81,10 @@ def serve() -> None:
         ),
         on_ready=lambda: mark.write_text(f"{url(settings)}\n"),
     )
+    # What start-up made stays, and a client is many objects: collections walk what came since.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     # uvicorn sends itself again the signal that stopped it: then as the end of this process.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

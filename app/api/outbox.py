@@ -49,14 +49,14 @@ class Subscription:
     """
 
     __slots__ = (
-        "_waiting", "is_open", "merged", "missed", "sent_at_s", "sent_mid", "seq", "stream",
-        "throttle",
+        "_waiting", "is_open", "is_queued", "merged", "missed", "sent_at_s", "sent_mid", "seq",
+        "stream", "throttle",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, throttle: float) -> None:
         self.stream = stream
         self.throttle = throttle
-        self.is_open = False
+        self.is_open = self.is_queued = False
         self.seq = self.merged = self.missed = 0
         self.sent_mid: float | None = None
         self.sent_at_s = float("-inf")
@@ -155,7 +155,7 @@ class Outbox:
     def drop(self, name: str) -> bool:
         """End a subscription; return whether it was there."""
         found = self._subscriptions.pop(name, None)
-        if found is not None and found in self._ready:
+        if found is not None and found.is_queued:
             self._ready.remove(found)
         return found is not None
 
@@ -171,7 +171,8 @@ class Outbox:
 
     def mind(self, subscription: Subscription) -> None:
         """Look at a subscription again: it may have something to send."""
-        if subscription.waits and subscription not in self._ready:
+        if not subscription.is_queued and subscription.waits:
+            subscription.is_queued = True
             self._ready.append(subscription)
             self._wake()
 
@@ -183,16 +184,19 @@ class Outbox:
         while passed < len(self._ready) and self._budget >= 1:
             subscription = self._ready.popleft()
             due_s = subscription.due_s()
-            if due_s is None:
-                continue
-            if due_s > now_s:
+            if due_s is not None and due_s > now_s:
                 passed += 1
-            else:
+                self._ready.append(subscription)
+                continue
+            # Put back before it is given out: who takes may not come for more.
+            message = subscription.take(now_s) if due_s is not None else None
+            subscription.is_queued = subscription.waits
+            if subscription.is_queued:
+                self._ready.append(subscription)
+            if message is not None:
                 passed = 0
                 self._budget -= 1
-                yield subscription.take(now_s)
-            if subscription.waits:
-                self._ready.append(subscription)
+                yield message
 
     def waiting(self) -> Iterator[Update]:
         """Yield the update of each stream that has waited longest."""
