@@ -41,7 +41,10 @@ _PLAIN = {
 
 @cache
 def json_schema(record: str) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a record's JSON form, with an example."""
+    """Return the JSON Schema (2020-12) of a record's JSON form, with an example.
+
+    A field that may be null may also be left out.
+    """
     schema = current(record)
     fields = schema["fields"]
     return {
@@ -49,7 +52,11 @@ def json_schema(record: str) -> dict[str, Any]:
         "type": "object",
         "description": schema.get("doc", ""),
         "properties": {field["name"]: _described(field) for field in fields},
-        "required": [field["name"] for field in fields],
+        "required": [
+            field["name"]
+            for field in fields
+            if not (isinstance(field["type"], list) and "null" in field["type"])
+        ],
         "examples": [example(record)],
     }
 
