@@ -102,6 +102,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answering(_of_a_bug))
 
 
+def problem_of(error: Exception) -> Problem:
+    """Return what `error` is answered with."""
+    for kind in type(error).__mro__:
+        if kind in _PROBLEMS:
+            return _PROBLEMS[kind](error)
+    return _of_a_bug(error)
+
+
 def _answering(
     problem: Callable[[Any], Problem],
 ) -> Callable[[Any, Exception], Awaitable[Any]]:
