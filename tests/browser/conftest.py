@@ -1,20 +1,24 @@
-"""A real Chromium before a real server, whose stores are in memory and in the tests' hands.
-
-What the page must never do fails every test: an error in the console, a request to elsewhere, a
-breach of its Content-Security-Policy, an answer of 500 or above.
-"""
+"""A real Chromium before a real server, whose stores are in memory and in the tests' hands."""
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.access import keys
+from app.api.access.gate import Access
+from app.api.access.roles import Role
+from app.api.application import application
+from connectors.access_memory import MemoryAuditLog, MemoryKeyStore
 from tests.browser import market
+from tests.browser.visitor import WAIT_MS, Visitor
 from tests.unit.api.api import Api
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -23,9 +27,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""All that the page needs; nothing inline, nothing from elsewhere."""
-SMALL, WIDE = (360, 800), (1440, 900)
-WAIT_MS = 15_000
+"""All that the page needs: nothing inline, nothing from elsewhere."""
 
 
 class Guarded:
@@ -50,6 +52,7 @@ def browser() -> Iterator[Browser]:
     assert CHROMIUM.exists(), (
         f"{CHROMIUM} is missing; install the Debian package chromium: apt-get install chromium"
     )
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, chromium_sandbox=os.geteuid() != 0
@@ -63,70 +66,58 @@ def api() -> Api:
     """Return an API that has the market; it is not served yet."""
     api = Api()
     market.stock(api)
+    api.app = Guarded(api.app)  # type: ignore[assignment] - served just the same
     return api
 
 
 @pytest.fixture
-def url(api: Api) -> Iterator[str]:
-    """Serve `api`, with the policy the page needs; return its address."""
-    api.app = Guarded(api.app)  # type: ignore[assignment] - served just the same
+def visit(browser: Browser, api: Api) -> Iterator[Visitor]:
+    """Serve `api`, and return what opens its page."""
     with api.served() as url:
-        yield url
-
-
-class Open(Protocol):
-    """Opens the page; see `visit`."""
-
-    def __call__(
-        self, size: tuple[int, int] = WIDE, *, at: str = "", may: tuple[str, ...] = (), **context: Any
-    ) -> Page: ...
+        visitor = Visitor(browser, url)
+        yield visitor
+        visitor.close()
+    assert visitor.faults == []
 
 
 @pytest.fixture
-def visit(browser: Browser, url: str) -> Iterator[Open]:
-    """Return a function that opens the page.
+def locked(api: Api) -> str:
+    """Let `api` take keys alone; return one of the role viewer. To be named before `visit`."""
+    store = MemoryKeyStore()
+    made = keys.new("desk", Role.VIEWER, datetime.now(UTC))
+    store.put(made.key.row())
+    access = Access.of(api.settings, store, MemoryAuditLog(), CollectorRegistry())
+    api.app = Guarded(application(api.services, access, api._started))  # type: ignore[assignment]
+    return made.text
 
-    Its arguments: the window's size, a fragment of the address, words of faults that are expected,
-    and more of a browser context, such as ``color_scheme="dark"``.
-    """
-    contexts, faults = [], []
 
-    def open_page(
-        size: tuple[int, int] = WIDE, *, at: str = "", may: tuple[str, ...] = (), **context: Any
-    ) -> Page:
-        viewport = {"width": size[0], "height": size[1]}
-        made = browser.new_context(viewport=viewport, **context)
-        contexts.append(made)
-        made.set_default_timeout(WAIT_MS)
-        page = made.new_page()
+class Line:
+    """A server that a test ends and begins anew at the same address, and a page that watches."""
 
-        def fault(text: str) -> None:
-            if not any(word in text for word in may):
-                faults.append(text)
+    def __init__(self, browser: Browser, api: Api) -> None:
+        self._api = api
+        self._stack = ExitStack()
+        url = self._stack.enter_context(api.served())
+        self._port = urlsplit(url).port or 0
+        self.visit = Visitor(browser, url)
 
-        def said(message: ConsoleMessage) -> None:
-            if message.type in {"error", "warning"}:
-                fault(f"console: {message.text}")
+    def cut(self) -> None:
+        """End the server."""
+        self._stack.close()
 
-        def answered(response: Response) -> None:
-            if response.status >= 500:
-                fault(f"{response.status} of {response.url}")
+    def mend(self, api: Api | None = None) -> None:
+        """Begin a server again, of another API if one is given."""
+        self._stack.enter_context((api or self._api).served(self._port))
 
-        def elsewhere(route: Route) -> None:
-            fault(f"request to elsewhere: {route.request.url}")
-            route.abort()
 
-        page.on("console", said)
-        page.on("pageerror", lambda error: fault(f"error: {error}"))
-        page.on("response", answered)
-        made.route(lambda asked: urlsplit(asked).netloc != urlsplit(url).netloc, elsewhere)
-        page.goto(f"{url}/{at}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
+@pytest.fixture
+def line(browser: Browser, api: Api) -> Iterator[Line]:
+    """Return a served API that can be cut off."""
+    line = Line(browser, api)
+    yield line
+    line.visit.close()
+    line.cut()
+    assert line.visit.faults == []
 
 
 @pytest.fixture(scope="session")

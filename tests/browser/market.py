@@ -45,12 +45,13 @@ def _walk(symbol: str, count: int) -> Iterator[Row]:
         for _ in range(8):
             move = Decimal(str(round(dice.gauss(0.0, 0.4), 3)))
             path.append((path[-1] + step * move).quantize(places))
-        price = path[-1]
+        price, mean = path[-1], sum(path) / len(path)
         volume = Decimal(str(round(dice.lognormvariate(1.5, 0.7), 4)))
         yield bar(
             LAST - MINUTE * (count - 1 - index), symbol,
             open=path[0], high=max(path), low=min(path), close=price, volume=volume,
-            notional=volume * price, vwap=(sum(path) / len(path)).quantize(Decimal(1).scaleb(-12)), trades=dice.randint(3, 400),
+            notional=volume * price, vwap=mean.quantize(Decimal(1).scaleb(-12)),
+            trades=dice.randint(3, 400),
             first_offset=index * 10, last_offset=index * 10 + 9,
         )  # fmt: skip
 
@@ -63,7 +64,9 @@ def bar(open_time: datetime, symbol: str = "BTC/USD", **fields: Any) -> Row:
     )
 
 
-def quote(symbol: str = "BTC/USD", bid: str = "64250.1", ask: str = "64250.5", **fields: Any) -> Row:
+def quote(
+    symbol: str = "BTC/USD", bid: str = "64250.1", ask: str = "64250.5", **fields: Any
+) -> Row:
     """Return a quote."""
     prices = {"bid": Decimal(bid), "ask": Decimal(ask)}
     sizes = {"bid_size": Decimal("1.25"), "ask_size": Decimal("0.8")}

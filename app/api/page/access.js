@@ -38,6 +38,7 @@ export class Access {
     if (refused !== this.#key) return;
     if (this.#asked === null) {
       this.#asked = new Promise((resolve) => (this.#give = resolve));
+      this.#tell();
       this.#open(why, { isChange: false });
     }
     await this.#asked;

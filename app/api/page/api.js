@@ -10,7 +10,7 @@ export class Problem extends Error {
   }
 }
 
-const UNSAFE = /[:,[]-?\d{17,}/;
+const UNSAFE = /[:,[]-?(?:9\d{15}|\d{17,})/; // times have 16 digits, too, but begin with 1
 
 /** Return the value of JSON; whole numbers that a double cannot hold stay text. */
 export function parse(text) {

@@ -53,8 +53,8 @@ function hatch(context, [left, top, width, height], step, color) {
   context.fillStyle = context.strokeStyle = color;
   context.globalAlpha = 0.14;
   context.fillRect(left, top, width, height);
-  context.globalAlpha = 0.6;
-  context.lineWidth = Math.max(1, step / 7);
+  context.globalAlpha = 1;
+  context.lineWidth = Math.max(1, step / 6);
   context.beginPath();
   // From a multiple of the step, so that the stripes of neighbours meet.
   for (let x = Math.floor((left - height) / step) * step; x < left + width; x += step) {
@@ -62,5 +62,8 @@ function hatch(context, [left, top, width, height], step, color) {
     context.lineTo(x + height, top);
   }
   context.stroke();
+  // A line at the foot: it is seen where a bar is too narrow for stripes.
+  const foot = Math.round((step / STRIPE) * 3);
+  context.fillRect(left, top + height - foot, width, foot);
   context.restore();
 }

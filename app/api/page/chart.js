@@ -5,7 +5,7 @@ import { digits, minus, sign, toDraw } from "./decimals.js";
 import { oncePerFrame } from "./dom.js";
 import { byBar, missing, signs } from "./marks.js";
 import { faded, palette } from "./palette.js";
-import { toChart } from "./times.js";
+import { fromChart, toChart } from "./times.js";
 import {
   CandlestickSeries, CrosshairMode, HistogramSeries, createChart, createSeriesMarkers,
 } from "./vendor/lightweight-charts.mjs";
@@ -19,6 +19,7 @@ export class Chart {
   #anomalies = [];
   #gaps = [];
   #isFollowing = false;
+  #isPointed = false; // by the keyboard
   #mark = oncePerFrame(() => this.#markNow());
 
   /**
@@ -27,6 +28,7 @@ export class Chart {
    */
   constructor(box, { onHover, onStart }) {
     this.box = box;
+    this.onHover = onHover;
     this.chart = createChart(box, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
@@ -45,8 +47,11 @@ export class Chart {
     this.bands = new Bands();
     this.candles.attachPrimitive(this.bands);
     this.markers = createSeriesMarkers(this.candles, [], { autoScale: true });
-    this.chart.subscribeCrosshairMove(({ logical, time }) => {
-      onHover(time === undefined || logical === undefined ? null : this.#bars?.at(logical) ?? null);
+    this.chart.subscribeCrosshairMove(({ time }) => {
+      // The library tells nothing of a position that was set, or that there is none.
+      if (this.#isPointed && time === undefined) return;
+      this.#isPointed = false;
+      onHover(time === undefined ? null : this.#bars.at(this.#bars.indexAt(fromChart(time))));
     });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && this.#bars?.size && range.from < NEAR_START) onStart();
@@ -59,7 +64,7 @@ export class Chart {
   /** Show other bars. */
   show(bars) {
     this.#bars = bars;
-    this.#isFollowing = false;
+    this.#isFollowing = this.#isPointed = false;
     this.#anomalies = [];
     this.#gaps = [];
     this.redraw();
@@ -112,10 +117,14 @@ export class Chart {
     const by = index < from + 1 ? index - from - 2 : index > to - 1 ? index - to + 2 : 0;
     if (by !== 0) scale.setVisibleLogicalRange({ from: from + by, to: to + by });
     this.chart.setCrosshairPosition(toDraw(bar.close) ?? 0, toChart(bar.open_time), this.candles);
+    this.#isPointed = true;
+    this.onHover(bar);
   }
 
   unpoint() {
+    this.#isPointed = false;
     this.chart.clearCrosshairPosition();
+    this.onHover(null);
   }
 
   /** Show so many times as much; the last bar in sight stays. */

@@ -91,7 +91,6 @@ export class History {
       return;
     }
     this.#join(page);
-    this.hasLoaded = true;
     this.tell({ kind: "loaded" });
     let { age_s: ageS } = page;
     while (performance.now() - ageS * 1000 < beganMs + 250) {
@@ -108,7 +107,9 @@ export class History {
     if (isApart) this.bars.dropBefore(first.open_time);
     if (isApart || !this.hasLoaded) this.#older = page.next ?? null;
     this.#wholeUntil = Infinity;
-    if (this.bars.putAll(page.data) || isApart || !this.hasLoaded) this.tell({ kind: "reset" });
+    const hasChanged = this.bars.putAll(page.data) || isApart || !this.hasLoaded;
+    this.hasLoaded = true;
+    if (hasChanged) this.tell({ kind: "reset" });
     this.#settle();
   }
 
@@ -119,11 +120,11 @@ export class History {
     return page.age_s;
   }
 
-  /** Ask again while a bar that has two after it is not final: its last emission was missed. */
+  /** Ask again while a bar before the last one is not final for long: its last emission was missed. */
   #settle() {
     if (this.#unsettled !== null || !this.hasLoaded) return;
     const isUnsettled = () => {
-      for (let index = Math.max(0, this.bars.size - TAIL); index < this.bars.size - 2; index++) {
+      for (let index = Math.max(0, this.bars.size - TAIL); index < this.bars.size - 1; index++) {
         if (!this.bars.at(index).is_final) return true;
       }
       return false;

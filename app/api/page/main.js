@@ -101,8 +101,7 @@ function heard({ kind, bar, change, problem }) {
   else if (kind === "bar") chart.draw(bar);
   const note = by("chart-note");
   if (kind === "failed") say(note, `Bars cannot be had now: ${problem.message ?? problem.detail}`);
-  else if (history.hasLoaded && history.bars.size === 0) say(note, "No bars yet.");
-  else say(note, "");
+  else if (history.hasLoaded) say(note, history.bars.size === 0 ? "No bars yet." : "");
   note.hidden = note.textContent === "";
   inspect();
   tabulate();

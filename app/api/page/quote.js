@@ -19,7 +19,6 @@ export class Quote {
     this.speaks.addEventListener("click", () => {
       const isOn = this.speaks.getAttribute("aria-pressed") !== "true";
       this.speaks.setAttribute("aria-pressed", String(isOn));
-      say(this.speaks, `Announce quotes: ${isOn ? "on" : "off"}`);
       if (!isOn) say(by("spoken"), "");
     });
     setInterval(() => this.#speak(), SPOKEN_EVERY_MS);

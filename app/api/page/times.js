@@ -20,6 +20,9 @@ export const moment = (us) => (us === null || us === undefined ? "–" : `${day(
 /** Return what the chart calls a time: whole seconds. */
 export const toChart = (us) => Math.floor(us / 1e6);
 
+/** Return the last microsecond of a chart's time. */
+export const fromChart = (seconds) => seconds * 1e6 + 999_999;
+
 /** Return a duration in its one or two largest units: `4.2 s`, `3 min 5 s`, `2 h 10 min`. */
 export function duration(seconds) {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
