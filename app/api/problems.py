@@ -122,7 +122,7 @@ def _answering(
                 status=found.status,
                 path=text_of(connection.url.path),
                 request_id=connection.scope.get("state", {}).get("request_id"),
-                error=f"{type(error).__name__}: {error}",
+                error=text_of(f"{type(error).__name__}: {error}"),
             )
         response = found.response(connection)
         if not isinstance(connection, WebSocket):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from time import sleep
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -230,6 +231,28 @@ def test_postgres_refuses_a_key_that_makes_no_sense(url: str) -> None:
         for broken in ({"role": "root"}, {"secret_hash": b"short"}, {"rotated_from": "nobody00"}):
             with pytest.raises(StoreRejected):
                 store.put({**key().row(), **broken})
+
+
+@pytest.mark.live
+def test_of_two_rotations_that_wait_for_each_other_one_takes_place(url: str) -> None:
+    """Both are made to wait for the same row, as two commands at the same moment may."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"  # noqa: E501
+    with (
+        closing(PostgresKeyStore(url)) as store,
+        psycopg.connect(url) as holder,
+        psycopg.connect(url, autocommit=True) as watcher,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        old = key()
+        store.put(old.row())
+        holder.execute("SELECT FROM api_keys WHERE id = %s FOR UPDATE", (old.id,))
+        rows = [keys.successor(old, NOW).key.row() for _ in range(2)]
+        runs = [pool.submit(store.rotate, row, NOW + HOUR) for row in rows]
+        while watcher.execute(waiting).fetchone() != (2,):
+            sleep(0.02)
+        holder.commit()
+
+        assert sorted(run.result(30) for run in runs) == [False, True]
 
 
 @pytest.mark.live

@@ -195,6 +195,10 @@ def _guarded(note: Callable[[str], None]) -> APIRouter:
     ) -> str:
         return who.name
 
+    @router.get("/admin/twice", dependencies=[Depends(require(Role.ADMIN, query_token=True))])
+    async def twice(_who: Annotated[Principal, Depends(require(Role.ADMIN))]) -> str:
+        return "done"
+
     @router.post("/admin/do")
     async def do(
         _who: Annotated[Principal, Depends(require(Role.ADMIN))],

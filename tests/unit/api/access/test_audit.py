@@ -40,6 +40,13 @@ async def test_an_admin_call_is_written_before_and_after() -> None:
     assert intent["at"] <= outcome["at"]
 
 
+async def test_a_call_that_passes_two_guards_is_written_once() -> None:
+    house = House()
+
+    assert (await house.get("/admin/twice", house.key("admin").text)).status_code == 200
+    assert phases(house) == [("intent", None), ("outcome", 200)]
+
+
 async def test_what_cannot_be_written_is_not_done() -> None:
     house = House()
     key = house.key("admin").text

@@ -8,8 +8,9 @@ import httpx
 import pytest
 import structlog
 
+from app.api.access.credentials import Shown
 from app.api.access.keys import successor
-from app.api.access.roles import Role
+from app.api.access.roles import Principal, Role
 from tests.unit.api.access.house import SECRET_PLACE, House
 
 ROLES = [role.value for role in Role]
@@ -248,6 +249,14 @@ async def test_long_connections_are_asked_again() -> None:
     assert not await house.access.is_still_good(made.key.principal())
 
 
+@pytest.mark.parametrize(("left", "is_good"), [(1, True), (-1, False)])
+async def test_a_long_connection_ends_with_its_token(left: int, is_good: bool) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=left)
+    who = Principal("ann", Role.VIEWER, "jwt", "ann", ends)
+
+    assert await House().access.is_still_good(who) is is_good
+
+
 async def test_an_outage_does_not_cut_long_connections_off() -> None:
     house = House()
     who = house.key().key.principal()
@@ -329,10 +338,13 @@ async def test_no_secret_is_in_a_log_a_repr_or_a_problem() -> None:
             await house.ask("POST", "/admin/do", made.text, json=[made.text]),
             await house.get(f"/number?limit={made.text}"),
             await house.get(f"/no/{made.text}"),
+            await house.get(f"/fails/{made.text}"),
             await house.get("/viewer", made.text + "x"),
         ]
     told = [answer.text for answer in answers]
-    shown = [repr(made), str(made), repr(made.key), repr(made.key.principal())]
+    credential = Shown(made.text, is_key=True)
+    shown = [repr(each) for each in (made, made.key, made.key.principal(), credential)]
+    assert [answer.status_code for answer in answers] == [200, 401, 500, 422, 422, 404, 500, 401]
 
     everything = "\n".join([*told, *shown, json.dumps(logged, default=str), repr(house.log.rows())])
     assert secret not in everything
