@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -79,6 +80,7 @@ def serve() -> None:
             proxy_headers=False,
             timeout_graceful_shutdown=10,
         ),
+        access=app.state.access,
         on_ready=lambda: mark.write_text(f"{url(settings)}\n"),
     )
     # What start-up made stays, and a client is many objects: collections walk what came since.
@@ -102,14 +104,20 @@ def url(settings: Settings) -> str:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it listens."""
+    """A server that is refused a wrong configuration before it listens, and says when it does."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, access: Access, on_ready: Callable[[], object]
+    ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._access, self._on_ready = access, on_ready
 
-    async def startup(self, *args: object, **kwargs: object) -> None:
-        await super().startup(*args, **kwargs)  # type: ignore[arg-type]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._access.start()
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
         if not self.should_exit:
             self._on_ready()
 

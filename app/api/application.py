@@ -34,14 +34,13 @@ def application(services: Services, access: Access, start: Start) -> FastAPI:
 
     Args:
         services: What the routes ask.
-        access: Who may ask.
+        access: Who may ask; started by who serves it, before anybody can.
         start: See `Start`.
     """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await access.start()
             stack.push_async_callback(access.close)
             await start(stack)
             yield
