@@ -176,7 +176,7 @@ class _Scale:
 def _whole(value: Any, variables: Mapping[str, Any]) -> int:
     """Return a limit; what is none is refused when it is run."""
     found = variables.get(value.name.value) if isinstance(value, VariableNode) else _literal(value)
-    return max(1, found) if isinstance(found, int) else ROWS_OF_NO_LIMIT
+    return found if isinstance(found, int) else ROWS_OF_NO_LIMIT
 
 
 def _literal(value: Any) -> int | None:

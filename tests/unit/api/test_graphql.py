@@ -12,10 +12,14 @@ from typing import Any
 import httpx
 import pytest
 from graphql import get_introspection_query
+from starlette.requests import Request
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from app.api.freshness import Origin
 from app.api.graphql import limits, subscriptions
+from app.api.graphql.caller import ROWS_AT_ONCE, Caller
+from app.api.serving import Found
 from app.api.streams import Noun
 from tests.contract.records import at
 from tests.unit.api.api import (
@@ -473,8 +477,6 @@ async def test_introspection_is_allowed_but_not_without_end() -> None:
 
 
 async def test_a_long_answer_leaves_the_others_their_turn() -> None:
-    api = Api()
-    api.keep(bars=[bar(open_time=at("00:00") + timedelta(minutes=n)) for n in range(2000)])
     turns = 0
 
     async def others() -> None:
@@ -484,11 +486,13 @@ async def test_a_long_answer_leaves_the_others_their_turn() -> None:
             turns += 1
 
     task = asyncio.create_task(others())
-    found = await ask(api, f'{{ bars(series: "{NAME}", limit: 2000) {{ data {{ {BARS} }} }} }}')
+    who = Caller(Request({"type": "http"}), Api().services, principal())
+    data = who.answer(Found([{"n": n} for n in range(2000)], (Origin.HOT,)))["data"]
+    found = [each["n"] async for each in data]
     task.cancel()
 
-    assert len(found["bars"]["data"]) == 2000
-    assert turns >= 200
+    assert found == [*range(2000)]
+    assert turns >= 2000 // ROWS_AT_ONCE - 1
 
 
 # Subscriptions
@@ -562,6 +566,19 @@ async def test_a_connection_that_ends_is_cleaned_up() -> None:
         assert api.hub.listeners == 3
         await socket.close()
         await emptied(api)
+
+
+async def test_what_is_followed_no_more_counts_no_more() -> None:
+    api = Api()
+    api.publish(Noun.QUOTES, quote())
+    many = FOLLOW.replace(f'["{NAME}"]', json.dumps([NAME] * 400))
+
+    async with connected(api) as (socket, read):
+        for n in range(3):
+            await subscribe(socket, many, str(n))
+            assert "errors" not in (await read())["payload"]
+            await socket.send(json.dumps({"id": str(n), "type": "complete"}))
+            await emptied(api)
 
 
 async def test_bars_are_followed_and_go_on_behind_a_token() -> None:
