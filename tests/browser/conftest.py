@@ -19,7 +19,10 @@ from app.api.application import application
 from connectors.access_memory import MemoryAuditLog, MemoryKeyStore
 from tests.browser import market
 from tests.browser.visitor import WAIT_MS, Visitor
+from tests.live.conftest import make_world
 from tests.unit.api.api import Api
+
+__all__ = ["make_world"]
 
 CHROMIUM = Path("/usr/bin/chromium")
 POLICY = (

@@ -101,7 +101,7 @@ def test_an_open_gap_is_hatched_and_listed_until_it_is_repaired(visit: Visitor, 
     expect(page.locator("#gaps-count")).to_have_text("1 open")
     assert coloured(page, "missing") > 0
     api.open_gap(gap(**ODD, **times, **huge, repaired_at=LAST, repaired_by="rest"))
-    expect(page.locator("#gaps-list li")).to_contain_text("repaired 2025-11-20 14:00:00 by rest")
+    expect(page.locator("#gaps-list li")).to_contain_text("repaired 14:00:00 by rest")
     assert coloured(page, "missing") == 0
 
 

@@ -1,12 +1,16 @@
 """When something is away, late or forbidden, the page says so, and goes on when it is over."""
 
+import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from app.api.past import MOST_RECORDS
 from app.api.streams import Noun
+from schemas.json_form import microseconds
 from tests.browser import market
 from tests.browser.conftest import Line
 from tests.browser.market import LAST, MINUTE, bar, quote
@@ -16,6 +20,8 @@ from tests.unit.api.api import Api, principal
 
 pytestmark = pytest.mark.live
 BTC = "#BTC/USD@KRAKEN:M1"
+TAIL_IS_READ_MS = 3_000
+"""After it was loaded, the page asks once more for the last bars."""
 AWAY = ("ERR_CONNECTION_REFUSED", "WebSocket", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
 
 
@@ -36,8 +42,76 @@ def test_stale_data_are_called_so_with_their_age_until_they_are_fresh(
     expect(page.locator("#banner")).to_be_hidden()
 
 
+def intercepted(page: Page, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Let `change` have every message of the server, and the page what it returns, if anything."""
+
+    def pass_on(socket: WebSocketRoute, text: str | bytes) -> None:
+        message = change(json.loads(text))
+        if message is not None:
+            socket.send(json.dumps(message))
+
+    def routed(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(server.send)
+        server.on_message(lambda text: pass_on(socket, text))
+
+    page.route_web_socket(lambda _url: True, routed)
+
+
+def overheard(page: Page, asked: list[str]) -> None:
+    """Note what the page asks of the stream."""
+    page.on("websocket", lambda ws: ws.on("framesent", lambda text: asked.append(str(text))))
+
+
+def is_of(message: dict[str, Any], minutes: int) -> bool:
+    """Return whether a message is the update of the bar that opened so long after `LAST`."""
+    data = message.get("data")
+    open_time = microseconds(LAST + MINUTE * minutes)
+    return message["type"] == "update" and data.get("open_time") == open_time
+
+
+def test_an_update_that_is_lost_on_the_way_is_had_from_the_history(
+    visit: Visitor, api: Api
+) -> None:
+    """Only the sequence number tells of it."""
+    page = visit(
+        at=BTC,
+        before=lambda page: intercepted(page, lambda each: None if is_of(each, 1) else each),
+    )
+    loaded(page)
+    page.wait_for_timeout(TAIL_IS_READ_MS)
+    new = [bar(LAST), bar(LAST + MINUTE), bar(LAST + 2 * MINUTE)]
+
+    api.keep(bars=new)
+    api.publish(Noun.BARS, *new)
+
+    expect(rows(page).first).to_contain_text("14:02:00")
+    expect(rows(page).nth(1)).to_contain_text("14:01:00")
+
+
+def test_values_that_the_server_left_out_are_had_from_the_history(visit: Visitor, api: Api) -> None:
+    """It says how many; the sequence is whole."""
+    page = visit(
+        at=BTC,
+        before=lambda page: intercepted(
+            page, lambda each: {**each, "missed": 3} if is_of(each, 3) else each
+        ),
+    )
+    loaded(page)
+    page.wait_for_timeout(TAIL_IS_READ_MS)
+    new = [bar(LAST + MINUTE * n) for n in range(4)]
+
+    api.keep(bars=new)
+    api.publish(Noun.BARS, new[-1])
+
+    expect(rows(page).first).to_contain_text("14:03:00")
+    expect(rows(page).nth(1)).to_contain_text("14:02:00")
+    expect(rows(page).nth(3)).not_to_contain_text("provisional")
+
+
 def test_what_came_while_the_server_was_away_is_there_afterwards(api: Api, line: Line) -> None:
-    page = line.visit(at=BTC, may=AWAY)
+    asked: list[str] = []
+    page = line.visit(at=BTC, may=AWAY, before=lambda page: overheard(page, asked))
     loaded(page)
 
     line.cut()
@@ -49,6 +123,8 @@ def test_what_came_while_the_server_was_away_is_there_afterwards(api: Api, line:
 
     expect(page.locator("#banner")).to_be_hidden()
     expect(page.locator("#quote-bid")).to_have_text("1.5")
+    bars = [json.loads(each) for each in asked if '"bars:BTC/USD@KRAKEN:M1"' in each]
+    assert [list(each["resume"]) for each in bars] == [[], ["bars:BTC/USD@KRAKEN:M1"]]
     expect(rows(page).first).to_contain_text("14:05:00")
     times = [row.split("\t")[0] for row in rows(page).all_inner_texts()]
     assert times[:7] == [f"2025-11-20 14:0{n}:00" for n in range(5, -1, -1)] + [

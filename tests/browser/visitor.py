@@ -1,5 +1,6 @@
 """Pages of the browser, and what must never happen in one of them."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ class Visitor:
         *,
         at: str = "",
         may: tuple[str, ...] = (),
+        before: Callable[[Page], None] = lambda _page: None,
         **context: Any,
     ) -> Page:
         """Open the page.
@@ -36,6 +38,7 @@ class Visitor:
             size: The window's.
             at: Fragment of the address: the symbol and the timeframe.
             may: Words of faults that are expected.
+            before: Done with the page before it is loaded.
             context: More of the browser context, such as ``color_scheme="dark"``.
         """
         viewport = {"width": size[0], "height": size[1]}
@@ -44,6 +47,7 @@ class Visitor:
         made.set_default_timeout(WAIT_MS)
         page = made.new_page()
         self._watch(page, may)
+        before(page)
         page.goto(f"{self._url}/{at}")
         return page
 

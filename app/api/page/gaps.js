@@ -61,16 +61,17 @@ export class Gaps {
   #item(gap) {
     const isOpen = gap.repaired_at === null;
     const source = gap.repaired_by ? ` by ${gap.repaired_by}` : "";
-    const state = isOpen ? `found ${moment(gap.detected_at)}`
-      : `repaired ${moment(gap.repaired_at)}${source}`;
+    const state = isOpen ? `found ${clock(gap.detected_at)}`
+      : `repaired ${clock(gap.repaired_at)}${source}`;
+    const between = `${clock(gap.after_time)} – ${clock(gap.before_time)}`;
     return el(
       "li", {},
       el("span", { class: `severity ${isOpen ? "warning" : "ok"}` }, isOpen ? "open" : "repaired"),
       el("span", { class: "what" },
         el("strong", { class: "num" }, `${gap.from_id} – ${gap.to_id}`),
         this.scope.checked ? ` ${gap.symbol}@${gap.venue}` : "",
-        el("span", { class: "detail" }, state)),
-      el("time", {}, `${moment(gap.after_time)} – ${clock(gap.before_time)}`),
+        el("span", { class: "detail" }, `between ${between}; ${state}`)),
+      el("time", {}, moment(gap.after_time)),
     );
   }
 }

@@ -110,7 +110,7 @@ export class Watchlist {
         role: "option", id: `symbol-${this.#rows.size}-${Date.now().toString(36)}`,
         "aria-selected": String(name === this.#selected), "data-name": name,
       },
-      el("span", { class: "name" }, symbol), el("span", { class: "venue" }, venue),
+      el("span", { class: "name" }, ...breakable(symbol)), el("span", { class: "venue" }, venue),
       hidden(", last "), cells.last, hidden(", bid "), cells.bid, hidden(", ask "), cells.ask,
       hidden(", spread "), cells.spread, hidden(", in this minute "), cells.change,
     );
@@ -207,3 +207,7 @@ export class Watchlist {
     this.onSelect(name);
   }
 }
+
+/** Return a symbol that may be broken behind its slashes. */
+const breakable = (symbol) =>
+  symbol.split("/").flatMap((part, index) => (index === 0 ? [part] : ["/", el("wbr"), part]));
