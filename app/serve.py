@@ -57,6 +57,7 @@ def serve() -> None:
     settings = load()
     configure(settings.log_level)
     app = compose(settings)
+    app.state.services.metrics.serve(settings.metrics_port)
     mark = ready_file(settings.home, "api")
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)

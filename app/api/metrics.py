@@ -2,7 +2,14 @@
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
 
 from app.breaker import State
 
@@ -33,6 +40,11 @@ class ApiMetrics:
             ["server"], registry=registry,
         )  # fmt: skip
         self._connected = 0
+
+    def serve(self, port: int) -> None:
+        """Answer Prometheus on 127.0.0.1, as the workers do; 0 serves nothing."""
+        if port:
+            start_http_server(port, "127.0.0.1", self.registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is the template, not the path."""

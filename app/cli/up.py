@@ -15,6 +15,7 @@ import typer
 
 from app.cli.background import ROOT, Background, running
 from app.cli.terminal import AsJson, json_line, line, note
+from app.cli.top import READS
 from app.cli.topics import apply_topics
 from app.errors import TapelineError
 from app.settings import SERVERS, home_of, load
@@ -72,7 +73,7 @@ def start(env: Mapping[str, str], role: str | None) -> dict[str, Any]:
     workers = []
     for each in () if role is None else ("all", "api") if role == "all" else (role,):
         worker = Background(each, settings.home)
-        pid = worker.start(_with_a_free_port(env) if each == "api" else env)
+        pid = worker.start(_of_the_api(env) if each == "api" else env)
         workers.append({"role": each, "pid": pid, "log": str(worker.log)})
     return {
         "kafka": settings.kafka_bootstrap_servers,
@@ -84,17 +85,22 @@ def start(env: Mapping[str, str], role: str | None) -> dict[str, Any]:
     }
 
 
-def _with_a_free_port(env: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the environment of the API; without API_PORT it takes a free one if 8000 is not."""
-    if env.get("API_PORT"):
-        return env
+def _of_the_api(env: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the API's environment: a free port if 8000 is taken, metrics behind the workers'."""
+    env = {**env, "API_PORT": env.get("API_PORT") or str(_free_port(env))}
+    port = load(env).metrics_port
+    return {**env, "METRICS_PORT": str(port and port + len(READS))}
+
+
+def _free_port(env: Mapping[str, str]) -> int:
+    host = env.get("API_HOST") or "127.0.0.1"
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((env.get("API_HOST") or "127.0.0.1", API_PORT))
+            probe.bind((host, API_PORT))
         except OSError:
-            probe.bind((env.get("API_HOST") or "127.0.0.1", 0))
-        return {**env, "API_PORT": str(probe.getsockname()[1])}
+            probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def _api_url(home: Path) -> str:
