@@ -90,6 +90,18 @@ def clients(  # noqa: PLR0913 - options of the command line
     bench.clients(count, symbols, streams, rate, seconds, as_json=as_json)
 
 
+@commands.command("rest")
+def rest(
+    clients: Annotated[int, typer.Option(min=1, help="At once.")] = 200,
+    seconds: Annotated[float, typer.Option(min=1)] = 10,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """REST under many clients at once: newest quote, newest bar, 1,000 bars, 1,000 ticks."""
+    from tests.bench import rest as bench  # noqa: PLC0415
+
+    bench.rest(clients, seconds, as_json=as_json)
+
+
 def main() -> None:
     """Run the bench that the arguments name."""
     try:
