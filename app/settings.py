@@ -40,7 +40,9 @@ OF_THE_LOCAL_STACK = {
     "TAPELINE_REGISTRY_PORT",
 }
 """Variables with our prefix that the servers beside us read."""
-OUR_PREFIXES = ("TAPELINE_", "BARS_", "API_")
+OUR_PREFIXES = ("TAPELINE_", "BARS_")
+SHARED_PREFIX = "API_"
+"""Of ours and of many others' variables: only what is almost one of ours is a mistake."""
 
 
 def load(
@@ -116,10 +118,12 @@ def _variable(field: str) -> str:
 def _unknown(env: Mapping[str, str]) -> list[str]:
     known = {_variable(field) for field in Settings.model_fields} | OF_THE_LOCAL_STACK
     faults = []
-    for name in sorted(env):
-        if name.startswith(OUR_PREFIXES) and name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            faults.append(f"{name} is no setting" + (f"; is it {close[0]}?" if close else ""))
+    for name in sorted(set(env) - known):
+        is_ours = name.startswith(OUR_PREFIXES)
+        if is_ours or name.startswith(SHARED_PREFIX):
+            close = difflib.get_close_matches(name, known, 1, 0.6 if is_ours else 0.85)
+            if is_ours or close:
+                faults.append(f"{name} is no setting" + (f"; is it {close[0]}?" if close else ""))
     return faults
 
 

@@ -255,3 +255,8 @@ def test_faust_logs_in_as_librdkafka_does() -> None:
     assert (sasl.username, sasl.password, sasl.protocol.value) == ("u", "p", "SASL_SSL")
     assert settings(KAFKA_SECURITY_PROTOCOL="SSL").faust_credentials().context is not None
     assert settings().faust_credentials() is None
+
+
+@pytest.mark.parametrize("name", ["API_KEY", "API_TOKEN", "API_BASE_URL", "API_SECRET"])
+def test_another_programs_variable_is_none_of_ours(name: str) -> None:
+    assert settings(**{name: "x"}).api_port == 8000
