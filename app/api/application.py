@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import graphql, listed, ohlc, pipeline, problems, quotes, ws
+from app.api import asyncapi, graphql, listed, ohlc, pipeline, problems, quotes, ws
 from app.api.access.gate import Access
 from app.api.access.guard import require
 from app.api.access.roles import Role
@@ -72,6 +72,7 @@ def application(services: Services, access: Access, start: Start) -> FastAPI:
         app.include_router(router)
     app.include_router(ws.router)
     app.include_router(graphql.router(services.settings))
+    app.include_router(asyncapi.router)
     _probes(app, services)
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")

@@ -45,6 +45,14 @@ def register(as_json: AsJson = False) -> None:  # noqa: FBT002 - a flag of the c
                 line(f"{each.subject:<24} {each.id}")
 
 
+@commands.command("asyncapi")
+def asyncapi() -> None:
+    """Print the AsyncAPI 3.0 document of the topics and the WebSocket."""
+    from app.api.asyncapi import text  # noqa: PLC0415 - the web framework is slow to import
+
+    line(text(load(needs=()).topic_prefix).decode())
+
+
 def faults_of_schemas() -> list[str]:
     """Return every breach of the contract's evolution.
 
