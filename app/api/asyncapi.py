@@ -106,7 +106,7 @@ def document(prefix: str = "") -> Object:
 
 
 def _server(protocol: str, host: str, variables: str) -> Object:
-    found = {"host": host, "protocol": protocol, "description": f"Where: {variables}."}
+    found: Object = {"host": host, "protocol": protocol, "description": f"Where: {variables}."}
     if protocol == "ws":
         found["security"] = [
             ref("components/securitySchemes", each) for each in ("bearer", "token")
