@@ -100,7 +100,7 @@ def test_a_redis_that_loses_or_refuses_what_it_is_given_is_whole_in_the_end(
 @pytest.mark.fault
 @pytest.mark.timeout(300)
 def test_a_redis_that_is_paused_by_command_is_waited_for(make_trial: MakeTrial) -> None:
-    """CLIENT PAUSE: connections live on, and answers come late; too soon for the breaker to open."""
+    """CLIENT PAUSE: connections live on, and answers come before the breaker would open."""
 
     @contextmanager
     def slow(server: OwnRedis) -> Iterator[None]:

@@ -263,6 +263,12 @@ class Api:
             self.warm.apply_bars(topics.BARS.name, 0, n, n, [{**row, OFFSET: n}])
         self._know((*bars, *quotes, *ticks, *older))
 
+    def keep_warm_ticks(self, *rows: Row) -> None:
+        """Put ticks into the warm store alone."""
+        first, last = rows[0]["offset"], rows[-1]["offset"]
+        self.warm.apply_ticks(topics.TICKS.name, 0, first, last, records.ticks(*rows))
+        self._know(rows)
+
     def _next_row(self) -> int:
         return self.warm.positions([topics.BARS.name]).get((topics.BARS.name, 0), 0)
 

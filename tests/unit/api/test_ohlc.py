@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from app.api.freshness import Origin
+from app.api.history import Span, bars
 from app.api.streams import Noun
 from app.domain.ports import Row
 from schemas.json_form import microseconds
@@ -71,6 +73,17 @@ async def test_next_leads_to_the_page_before_and_ends() -> None:
         cursor = f"&cursor={answer.json()['next']}"
 
     assert seen == [[3, 4], [1, 2], [0]]
+
+
+async def test_a_page_across_both_stores_is_no_longer_than_asked_for() -> None:
+    api = Api()
+    api.keep(bars=[minute(n) for n in (4, 5)], older=[minute(n) for n in range(4)])
+
+    span = Span("BTC/USD", "KRAKEN", "M1", None, None, 3)
+    found, origins = await bars(api.services, span)
+
+    assert len(found) == 3
+    assert origins == [Origin.WARM, Origin.HOT]
 
 
 async def test_a_hot_store_that_is_not_whole_is_not_asked() -> None:
