@@ -278,6 +278,7 @@ def test_redis_away_is_an_error_of_that_stream_alone() -> None:
     api.hot_edge.is_away = True
     with joined(api) as client:
         [refused] = client.subscribe("quotes:ETH/USD@KRAKEN")
+        assert api.hub.listeners == 0
         snapshot, _ = client.subscribe(QUOTES)
 
     assert refused["problem"]["status"] == 503
