@@ -139,7 +139,12 @@ def compose(settings: Settings) -> FastAPI:
             settings.redis_url, prefix=settings.redis_prefix, timeout_s=HOT_SHARE * timeout_s
         ),
         hot_edge=Edge("redis", HOT_SHARE * timeout_s, partial(metrics.breaker, "redis")),
-        warm=PostgresWarmStore(settings.postgres_url, connect_timeout_s=2),
+        warm=PostgresWarmStore(
+            settings.postgres_url,
+            connect_timeout_s=2,
+            statement_timeout_s=timeout_s,
+            silence_s=1.0,
+        ),
         warm_edge=Edge(
             "postgres", (1 - HOT_SHARE) * timeout_s, partial(metrics.breaker, "postgres")
         ),

@@ -1,10 +1,12 @@
 """Connections to Postgres, and what its errors mean to us."""
 
+import os
 import re
+import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Timer
 from typing import Any
 
 import psycopg
@@ -40,6 +42,7 @@ class Connections:
         statement_timeout_s: float = 30.0,
         lock_timeout_s: float = 5.0,
         dead_peer_s: float = 15.0,
+        silence_s: float = 5.0,
     ) -> None:
         """Connects on first use.
 
@@ -47,9 +50,11 @@ class Connections:
             url: A libpq URL or connection string.
             size: Connections at a time; a caller beyond them waits, 30 s at most.
             connect_timeout_s: Longest wait for a connection.
-            statement_timeout_s: The server ends a statement after this.
+            statement_timeout_s: The server ends a statement after this; 0: never.
             lock_timeout_s: The server ends a wait for a lock after this.
             dead_peer_s: A peer that acknowledges nothing for so long is given up.
+            silence_s: So long after a statement should have been ended by the server, one that
+                says nothing (it was stopped, its machine hangs) is given up, too.
         """
         options = {
             "statement_timeout": f"{statement_timeout_s * 1000:.0f}",
@@ -72,6 +77,7 @@ class Connections:
             ).strip(),
         )
         self._where = f"{given.get('host') or 'localhost'}:{given.get('port') or 5432}"
+        self._patience_s = statement_timeout_s and statement_timeout_s + silence_s
         self._idle: deque[Connection] = deque()
         self._free = BoundedSemaphore(size)
 
@@ -88,7 +94,7 @@ class Connections:
         connection: Connection | None = None
         try:
             connection = self._take()
-            with connection.transaction():
+            with self._cut_in_time(connection), connection.transaction():
                 yield connection
         except psycopg.Error as error:
             raise self.translated(error) from error
@@ -96,6 +102,20 @@ class Connections:
             if connection is not None:
                 self._put_back(connection)
             self._free.release()
+
+    @contextmanager
+    def _cut_in_time(self, connection: Connection) -> Iterator[None]:
+        """Cut a connection whose server does not answer: its kernel may go on acknowledging."""
+        if not self._patience_s:
+            yield
+            return
+        timer = Timer(self._patience_s, _cut, (connection,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def connect(self) -> Connection:
         """Return a connection of the caller's own, in autocommit."""
@@ -131,6 +151,15 @@ class Connections:
             self.close()
         else:
             self._idle.append(connection)
+
+
+def _cut(connection: Connection) -> None:
+    """End a connection from another thread than the one that waits for it."""
+    with (
+        suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as end,
+    ):
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def is_rejection(error: psycopg.Error) -> bool:

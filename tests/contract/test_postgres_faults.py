@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from app.errors import StoreRejected, StoreUnavailable
+from connectors.postgres import Connections
 from connectors.warm_postgres import PostgresWarmStore
 from tests.contract.records import at, bar, ticks
 
@@ -185,6 +186,23 @@ def test_a_slow_statement_is_unavailable(postgres_url: str) -> None:
             other.execute("LOCK TABLE bars")
             with pytest.raises(StoreUnavailable, match="57014"):
                 store.bars(*PAIR, "M1", *EVER)
+
+
+def test_a_server_that_falls_silent_is_unavailable_in_time(postgres_url: str) -> None:
+    """A hung server ends no statement, and its kernel goes on acknowledging."""
+
+    def sleep(seconds: int) -> tuple[object, ...] | None:
+        with connections.transaction() as connection:
+            connection.execute("SET LOCAL statement_timeout = 0")
+            return connection.execute("SELECT pg_sleep(%s)", (seconds,)).fetchone()
+
+    with closing(Connections(postgres_url, statement_timeout_s=0.2, silence_s=0.2)) as connections:
+        began_s = monotonic()
+        with pytest.raises(StoreUnavailable):
+            sleep(20)
+
+        assert monotonic() - began_s < 5
+        assert sleep(0) == ("",)
 
 
 def test_after_all_connections_were_ended_it_connects_again(
