@@ -167,6 +167,18 @@ def test_an_older_emission_changes_nothing(visit: Visitor, api: Api) -> None:
     expect(rows(page).nth(1)).to_contain_text("100.4")
 
 
+def test_a_revision_of_an_older_bar_is_no_last_price(visit: Visitor, api: Api) -> None:
+    page = visit(at=BTC)
+    loaded(page)
+    older = market.bars()[-5]
+
+    api.publish(Noun.BARS, {**older, "close": Decimal("1.5"), "revision": 2, "reason": "late"})
+
+    expect(rows(page).nth(4)).to_contain_text("revised (r2, late)")
+    expect(page.locator("#quote-last")).to_have_text("64627")
+    expect(option(page, "BTC/USD").locator(".last")).to_have_text("64627")
+
+
 def test_an_empty_bar_has_no_candle_and_no_number(visit: Visitor, api: Api) -> None:
     page = visit(at=BTC)
     loaded(page)

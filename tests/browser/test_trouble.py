@@ -10,6 +10,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from app.api.past import MOST_RECORDS
 from app.api.streams import Noun
+from app.domain.ports import Row
 from schemas.json_form import microseconds
 from tests.browser import market
 from tests.browser.conftest import Line
@@ -35,6 +36,7 @@ def test_stale_data_are_called_so_with_their_age_until_they_are_fresh(
 
     api.is_stale()
 
+    expect(page.locator("#banner")).to_be_visible()
     expect(page.locator("#banner-text")).to_have_text("Data are stale: the pipeline is behind.")
     expect(page.locator("#banner-age")).to_have_text(re.compile(r"1 h 0 min old"))
     expect(page.locator("#connection")).to_have_text("Behind")
@@ -99,14 +101,16 @@ def test_values_that_the_server_left_out_are_had_from_the_history(visit: Visitor
     )
     loaded(page)
     page.wait_for_timeout(TAIL_IS_READ_MS)
-    new = [bar(LAST + MINUTE * n) for n in range(4)]
+    api.publish(Noun.BARS, bar(LAST))
+    expect(rows(page).first).not_to_contain_text("provisional")
+    new = [bar(LAST + MINUTE * n) for n in range(1, 4)]
 
     api.keep(bars=new)
     api.publish(Noun.BARS, new[-1])
 
     expect(rows(page).first).to_contain_text("14:03:00")
     expect(rows(page).nth(1)).to_contain_text("14:02:00")
-    expect(rows(page).nth(3)).not_to_contain_text("provisional")
+    expect(rows(page).nth(2)).to_contain_text("14:01:00")
 
 
 def test_what_came_while_the_server_was_away_is_there_afterwards(api: Api, line: Line) -> None:
@@ -132,20 +136,45 @@ def test_what_came_while_the_server_was_away_is_there_afterwards(api: Api, line:
     ]
 
 
-def test_a_server_that_has_gone_too_far_for_a_token_is_asked_for_the_history(line: Line) -> None:
+def gone_far(*bars: Row) -> Api:
+    """Return an API whose topics have gone on so far that no token helps."""
+    api = Api()
+    api.keep(bars=[*market.bars(), *bars])
+    for place in list(api.hub.positions):
+        api.hub._began[place] = api.hub.positions[place] = 10 * MOST_RECORDS
+    return api
+
+
+def test_a_server_that_has_gone_too_far_for_a_token_is_asked_for_the_history(
+    api: Api, line: Line
+) -> None:
     """A snapshot is all that its streams have, so the page asks for the bars."""
+    api.keep(bars=[bar(LAST)])
     page = line.visit(at=BTC, may=AWAY)
     loaded(page)
 
     line.cut()
-    other = Api()
-    other.keep(bars=[*market.bars(), *(bar(LAST + MINUTE * n) for n in range(1, 4))])
-    for place in list(other.hub.positions):
-        other.hub._began[place] = other.hub.positions[place] = 10 * MOST_RECORDS
-    line.mend(other)
+    line.mend(gone_far(*(bar(LAST + MINUTE * n) for n in range(1, 4))))
 
     expect(rows(page).first).to_contain_text("14:03:00")
     expect(rows(page).nth(2)).to_contain_text("14:01:00")
+
+
+def test_after_a_cut_longer_than_a_page_the_history_goes_on_without_a_hole(line: Line) -> None:
+    #  known:   ... 14:00
+    #  newest page:                        17:21 ... 01:40
+    #  asked for next:  before 17:21 ^
+    page = line.visit(at=BTC, may=AWAY)
+    loaded(page)
+
+    line.cut()
+    line.mend(gone_far(*(bar(LAST + MINUTE * n) for n in range(1, 701))))
+    expect(rows(page).first).to_contain_text("01:40:00")
+    page.locator("#chart-box").focus()
+
+    cursor = f"cursor={microseconds(LAST + MINUTE * 201)}"
+    with page.expect_request(lambda asked: cursor in asked.url):
+        page.keyboard.press("Home")
 
 
 def test_without_a_key_the_page_asks_for_one_and_keeps_it(locked: str, visit: Visitor) -> None:

@@ -19,6 +19,7 @@ import { FIRST, Timeframes, isKnown } from "./timeframes.js";
 import { Watchlist } from "./watchlist.js";
 
 const TABLE_EVERY_MS = 1_000;
+const INSPECT_EVERY_MS = 250;
 
 const access = new Access();
 const status = new Status(() => stream.retry());
@@ -64,6 +65,8 @@ const inspect = oncePerFrame(() => {
   inspector.show(bar, before, found, pointed !== null && bar?.open_time === pointed);
 });
 
+/** For what comes by itself: who reads, or copies, is not disturbed with every tick. */
+const inspectSoon = atMostEvery(INSPECT_EVERY_MS, inspect);
 const tabulate = atMostEvery(TABLE_EVERY_MS, () => {
   if (history !== null) table.show(history.bars, chart.anomaliesByBar);
 });
@@ -103,7 +106,7 @@ function heard({ kind, bar, change, problem }) {
   if (kind === "failed") say(note, `Bars cannot be had now: ${problem.message ?? problem.detail}`);
   else if (history.hasLoaded) say(note, history.bars.size === 0 ? "No bars yet." : "");
   note.hidden = note.textContent === "";
-  inspect();
+  inspectSoon();
   tabulate();
 }
 
