@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from app.api.streams import Stream, Update
+from app.api.streams import Noun, Stream, Update
 
 RATE, MOST_RATE = 100.0, 1000.0
 """Messages a second to one client: by default, and at most."""
@@ -113,8 +113,13 @@ class Subscription:
         self.seq += 1
         if update.mid is not None:
             self.sent_mid, self.sent_at_s = update.mid, now_s
+        token = update.token
+        if self._waiting and self.stream.noun is Noun.BARS:
+            # A bar that was replaced goes out before others that are older: not to be skipped.
+            least = min(each.token.offset for each in self._waiting.values())
+            token = token._replace(offset=min(token.offset, least - 1))
         message = Message(
-            "update", self.stream.name, self.seq, str(update.token), msgspec.Raw(update.body),
+            "update", self.stream.name, self.seq, str(token), msgspec.Raw(update.body),
             self.merged, self.missed,
         )  # fmt: skip
         self.merged = self.missed = 0
