@@ -3,17 +3,19 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Response
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import asyncapi, graphql, listed, ohlc, pipeline, problems, quotes, ws
 from app.api.access.gate import Access
 from app.api.access.guard import require
 from app.api.access.roles import Role
+from app.api.documented import plain_text, refusals
 from app.api.freshness import Origin
 from app.api.metrics import ApiMetrics
 from app.api.services import Services
@@ -75,17 +77,22 @@ def application(services: Services, access: Access, start: Start) -> FastAPI:
     app.include_router(asyncapi.router)
     _probes(app, services)
     if PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+        # Asked last: a mount would answer for every method that a route does not have.
+        app.frontend("/", directory=PAGE, fallback=None)
     return app
 
 
 def _probes(app: FastAPI, services: Services) -> None:
-    @app.get("/livez", tags=["probes"], response_model=None)
+    text = partial(app.get, tags=["probes"], response_class=PlainTextResponse)
+
+    @text("/livez", responses=plain_text("ok\n"))
     async def livez() -> Response:
         """Answer: the event loop turns."""
         return Response("ok\n", media_type="text/plain")
 
-    @app.get("/readyz", tags=["probes"], response_model=None)
+    not_ready = {**plain_text("not ready, 41.0 s behind\n")[200], "description": "Not yet"}
+
+    @text("/readyz", responses={**plain_text("ready, 0.4 s behind\n"), 503: not_ready})
     async def readyz() -> Response:
         """Answer 200 when the topics are read, 503 before."""
         is_ready = bool(services.hub.positions)
@@ -94,10 +101,11 @@ def _probes(app: FastAPI, services: Services) -> None:
         headers = {} if is_ready else {"Retry-After": "2"}
         return Response(text, 200 if is_ready else 503, headers, media_type="text/plain")
 
-    @app.get(
-        "/metrics", tags=["probes"], response_model=None,
+    @text(
+        "/metrics",
         dependencies=[Depends(require(Role.OPS))],
-    )  # fmt: skip
+        responses={**plain_text('tapeline_api_clients{protocol="sse"} 2.0\n'), **refusals()},
+    )
     async def metrics() -> Response:
         """Return what the API measures, for Prometheus."""
         return Response(services.metrics.text(), media_type="text/plain; version=0.0.4")

@@ -1,5 +1,6 @@
 """Answers as OpenAPI describes them, made of the Avro schemas."""
 
+import json
 from typing import Any
 
 from app.api.freshness import Origin
@@ -66,6 +67,26 @@ def envelope(data: dict[str, Any], shown: Any, *, has_next: bool = False) -> Res
         },
         **refusals(),
     }
+
+
+def plain_text(shown: str) -> Responses:
+    """Return the success of a route that answers with text."""
+    content = {"text/plain": {"schema": {"type": "string"}, "example": shown}}
+    return {200: {"description": "Success", "content": content}}
+
+
+def events(name: str, record: str) -> Responses:
+    """Return the success of a route that sends events of a name, each with a record."""
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": json_schema(record),
+    }
+    properties = {"event": {"const": name}, "data": data, "id": {"type": "string"}}
+    shown = f"event: {name}\ndata: {json.dumps(example(record))}\nid: 2-1041\n\n"
+    # `schema` would be of the whole, which has no end.
+    content = {"itemSchema": {"type": "object", "properties": properties}, "example": shown}
+    return {200: {"description": "Success", "content": {"text/event-stream": content}}}
 
 
 def refusals() -> Responses:

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -23,6 +23,11 @@ router = APIRouter(prefix="/api/ohlc", tags=["bars"])
 TIMEFRAME = r"^[A-Za-z0-9.]{1,24}$"
 MOST_BARS = 5_000
 _WHOLE = re.compile(r"-?\d{1,18}")
+_MICROS = "^-?[0-9]{1,16}$"
+_IS_TIME: dict[str, Any] = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": _MICROS}]
+}
+"""For the description; what fits it and is no time yet, such as a leap second, is refused."""
 _PROVISIONAL = b'"is_final":false'
 
 Timeframe = Annotated[
@@ -54,13 +59,26 @@ async def history(  # noqa: PLR0913 - each is a parameter of the query
     who: Viewer,
     timeframe: Timeframe = "M1",
     start: Annotated[
-        str | None, Query(alias="from", description="First open_time: ISO 8601, or microseconds.")
+        str | None,
+        Query(
+            alias="from",
+            description="First open_time: ISO 8601, or microseconds.",
+            json_schema_extra=_IS_TIME,
+        ),
     ] = None,
     end: Annotated[
-        str | None, Query(alias="to", description="Open times before this; as `from`.")
+        str | None,
+        Query(
+            alias="to",
+            description="Open times before this; as `from`.",
+            json_schema_extra=_IS_TIME,
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_BARS)] = 500,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(description="`next` of the page before.", json_schema_extra={"pattern": _MICROS}),
+    ] = None,
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Return the newest `limit` bars of a span, oldest first; `next` leads to the ones before.

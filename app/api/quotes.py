@@ -14,7 +14,7 @@ from app.api import history
 from app.api.access.gate import Access
 from app.api.access.guard import require
 from app.api.access.roles import Principal, Role
-from app.api.documented import answers, refusals
+from app.api.documented import answers, events, refusals
 from app.api.freshness import Origin
 from app.api.outbox import MOST_RATE, RATE, THROTTLE, Message
 from app.api.problems import Problem
@@ -28,6 +28,7 @@ router = APIRouter(prefix="/api/quotes", tags=["quotes"])
 
 MOST_TICKS = 1_000
 HEARTBEAT_S = 10.0
+_PLACE = "[0-9]{1,6}-[0-9]{1,19}"
 _json = msgspec.json.Encoder()
 
 Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
@@ -72,29 +73,33 @@ async def newest_ticks(
 @router.get(
     "/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, **refusals()},
+    responses={**events("quote", "quote"), **refusals()},
 )
 async def stream(  # noqa: PLR0913 - each is a parameter of the request
     request: Request,
     services: Served,
     who: Listener,
     symbols: Annotated[
-        str, Query(description="Series, with commas between: BTC/USD@KRAKEN,ETH/USD@KRAKEN")
+        str,
+        Query(
+            pattern=r"[!-+\-.-~]",  # something beside commas and white space
+            description="Series, with commas between: BTC/USD@KRAKEN,ETH/USD@KRAKEN",
+        ),
     ],
     rate: Annotated[float, Query(gt=0, le=MOST_RATE, description="Events a second.")] = RATE,
     throttle: Annotated[
         float, Query(ge=0, lt=1, description="Share by which the mid moves before the next.")
     ] = THROTTLE,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[
+        str | None, Header(json_schema_extra={"pattern": f"^{_PLACE}(,{_PLACE})*$"})
+    ] = None,
 ) -> Response:
     """Stream quotes: event `quote`, its record as data, and an id from which to go on.
 
     A client that sends the id of its last event as `Last-Event-ID` gets what came after it. Every
     10 s a comment says whether the pipeline is behind.
     """
-    wanted = [
-        Stream(Noun.QUOTES, *seen(services, who, text)) for text in dict.fromkeys(_split(symbols))
-    ]
+    wanted = [_stream(*seen(services, who, text)) for text in dict.fromkeys(_split(symbols))]
     places = _places(last_event_id)
     session = Session(services, who, rate)
     access: Access = request.app.state.access
@@ -157,6 +162,13 @@ def _block(messages: list[Message], session: Session, places: dict[int, str]) ->
         event_id = ",".join(places[partition] for partition in sorted(places))
         events[-1] += b"id: %s\n" % event_id.encode()
     return b"".join(event + b"\n" for event in events)
+
+
+def _stream(symbol: str, venue: str) -> Stream:
+    try:
+        return Stream.parse(f"{Noun.QUOTES.value}:{symbol}@{venue}")
+    except BadName:
+        raise unknown(f"{symbol}@{venue}") from None
 
 
 def _split(text: str) -> list[str]:
