@@ -77,12 +77,15 @@ class Subscription:
             self.missed += 1
         waiting[update.about] = update
 
-    def open(self, held: Iterable[Update], more: Iterable[Update] = ()) -> None:
+    def open(
+        self, held: Iterable[Update], more: Iterable[Update] = (), now_s: float = float("-inf")
+    ) -> None:
         """Let updates out: those that `held` does not contain already.
 
         Args:
             held: What the client has: its snapshot, or nothing when it resumes.
             more: Updates from before it joined, in the order of the log.
+            now_s: When the client is given what it has.
         """
         came = list(self._waiting.values())
         self._waiting.clear()
@@ -94,7 +97,7 @@ class Subscription:
             if waits is not None and waits.rank <= update.rank:
                 del self._waiting[update.about]
             if update.mid is not None:
-                self.sent_mid = update.mid
+                self.sent_mid, self.sent_at_s = update.mid, now_s
         self.is_open = True
 
     def due_s(self) -> float | None:

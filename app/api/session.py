@@ -75,7 +75,7 @@ class Session:
             else:
                 last = Token(self._partition(stream), position - 1)
                 held, data = await self._newest(stream, last)
-                subscription.open(held)
+                subscription.open(held, now_s=time.monotonic())
                 place = held[-1].token if held else last
                 message = Message("snapshot", stream.name, 0, str(place), data)
         except BaseException:

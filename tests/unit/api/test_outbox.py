@@ -163,11 +163,11 @@ def test_a_value_newer_than_the_snapshot_is_sent() -> None:
 def test_the_snapshot_counts_as_sent_for_the_throttle() -> None:
     made, _ = box()
     subscription = made.add(QUOTES, 0.01)
-    subscription.open([quote(1, 100.0)])
-    subscription.sent_at_s = 0.0
+    subscription.open([quote(1, 100.0)], now_s=0.0)
     made.offer(quote(2, 100.5))
 
-    assert bodies(made.take(0.5)) == []
+    assert bodies(made.take(0.9)) == []
+    assert bodies(made.take(1.0)) == [b"2"]
 
 
 def test_what_was_missed_while_away_comes_before_what_came_since() -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from app.api import quotes
-from app.api.streams import Noun
+from app.api.streams import Noun, Token
 from tests.unit.api.api import Api, principal, quote
 
 PATH = "/api/quotes/stream?symbols=BTC/USD@KRAKEN,ETH/USD@KRAKEN&throttle=0"
@@ -69,19 +70,21 @@ def test_an_id_leads_to_what_came_after_it() -> None:
 
 
 def test_an_id_never_says_that_something_was_sent_that_still_waits() -> None:
-    """With two events a second the third waits: its place is not in the id of the others."""
-    symbols = [f"S{n}/USD" for n in range(12)]
+    """A quote that hardly moved is held back while one behind it in the log is sent."""
     api = Api()
-    partitions = {
-        symbol: api.services.place(Noun.QUOTES.topic, symbol).partition for symbol in symbols
-    }
-    chosen = [symbol for symbol in symbols if partitions[symbol] == partitions[symbols[0]]][:3]
-    path = f"/api/quotes/stream?rate=1&throttle=0&symbols={','.join(f'{s}@KRAKEN' for s in chosen)}"
+    place = partial(api.services.place, Noun.QUOTES.topic)
+    first = "S0/USD"
+    second = next(name for n in range(1, 99) if place(name := f"S{n}/USD") == place(first))
+    path = f"/api/quotes/stream?throttle=0.5&symbols={first}@KRAKEN,{second}@KRAKEN"
+    api.publish(Noun.QUOTES, bid("100", 1, first), bid("100", 1, second))
     with api.served() as url, listening(url, path) as lines:
-        api.publish(Noun.QUOTES, *(bid("1", 1, symbol) for symbol in chosen))
-        first = event(lines)
+        event(lines), event(lines)
+        [held] = api.publish(Noun.QUOTES, bid("101", 2, first))
+        api.publish(Noun.QUOTES, bid("1000", 2, second))
+        sent = event(lines)
 
-    assert first["id"] == f"{partitions[chosen[0]]}-1"
+    assert '"bid":"1000"' in sent["data"]
+    assert sent["id"] == str(Token(held.token.partition, held.token.offset - 1))
 
 
 def test_a_comment_says_now_and_then_how_far_behind_the_pipeline_is(
