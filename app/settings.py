@@ -40,6 +40,8 @@ OF_THE_LOCAL_STACK = {
     "TAPELINE_REGISTRY_PORT",
 }
 """Variables with our prefix that the servers beside us read."""
+OF_THE_CLIENT = {"TAPELINE_API_URL", "TAPELINE_API_KEY"}
+"""Variables with our prefix that `app.client` reads."""
 OUR_PREFIXES = ("TAPELINE_", "BARS_")
 SHARED_PREFIX = "API_"
 """Of ours and of many others' variables: only what is almost one of ours is a mistake."""
@@ -116,7 +118,8 @@ def _variable(field: str) -> str:
 
 
 def _unknown(env: Mapping[str, str]) -> list[str]:
-    known = {_variable(field) for field in Settings.model_fields} | OF_THE_LOCAL_STACK
+    known = {_variable(field) for field in Settings.model_fields}
+    known |= OF_THE_LOCAL_STACK | OF_THE_CLIENT
     faults = []
     for name in sorted(set(env) - known):
         is_ours = name.startswith(OUR_PREFIXES)

@@ -10,8 +10,8 @@ import pytest
 
 from app.errors import StoreUnavailable
 from connectors.migrations import Flavour, Migration, MigrationFailed, migrate, shipped
-from schemas.json_form import fields
 from connectors.warm_rows import BAR_COLUMNS, TICK_COLUMNS
+from schemas.json_form import fields
 from tests.contract.records import bar
 
 pytestmark = pytest.mark.live
