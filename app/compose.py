@@ -49,6 +49,9 @@ from connectors.warm_postgres import PostgresWarmStore
 from schemas.record import RecordCodec
 from schemas.registry import Registry
 
+MAX_POLL_S = 600.0
+"""A worker that takes nothing for so long leaves its group."""
+
 Role = Literal["compute", "hot", "warm"]
 ROLES: tuple[Role, ...] = ("compute", "hot", "warm")
 
@@ -159,7 +162,7 @@ def faust_app(role: Role, settings: Settings) -> BlockApp:
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         broker_commit_interval=60.0,
-        broker_max_poll_interval=600.0,
+        broker_max_poll_interval=MAX_POLL_S,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,

@@ -123,8 +123,8 @@ class Hub:
         """
         kept = self._kept.get(stream.name)
         began = self._began.get(place)
-        if began is None or offset + 1 < began:
-            return None
+        if began is None or not began <= offset + 1 <= self.positions[place]:
+            return None  # of before the beginning, or of a topic that was made anew
         if kept is None:
             return None if self._has_forgotten else []
         if offset + 1 < kept.whole_from:

@@ -122,7 +122,7 @@ async def alerts(services: Served) -> Response:
         found.append(_alert("warn", "dead_letters", f"{letters:.1f} dead letters a second"))
     gaps = sum(_is_open(gap) for gap in services.hub.gaps.values())
     if gaps:
-        found.append(_alert("warn", "gaps", f"{gaps} gaps are open"))
+        found.append(_alert("warn", "gaps", f"open gaps: {gaps}"))
     return respond(answer(found, Origin.TOPICS, services.age(Origin.TOPICS)))
 
 

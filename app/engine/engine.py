@@ -270,6 +270,7 @@ class Engine:
             try:
                 now = time.monotonic()
                 self._liveness.require_restored()
+                self._liveness.require_counted(self.lease.age_s)
                 if not any(agent.stages for agent in self._agents):
                     continue
                 await self.lease.fresh()

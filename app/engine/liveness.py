@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 
 from app.topics import TopicPartition
 
+ALONE_FOR_S = 300.0
+"""How long a worker may be without a group that counts it in: a broker that is away, too."""
+
 
 class Liveness:
     """The restore deadline and the commit watchdog of one worker.
@@ -28,6 +31,7 @@ class Liveness:
         self._stuck_after_s = stuck_after_s
         self._restore_within_s = restore_within_s
         self._clock_s = clock_s
+        self._began_s = clock_s()
         self._expected_s: float | None = None
         self._watched_s = clock_s()
         self._moved: dict[TopicPartition, tuple[int, float]] = {}
@@ -51,6 +55,19 @@ class Liveness:
             return
         if self._clock_s() - self._expected_s > self._restore_within_s:
             raise TimeoutError(f"not restored in {self._restore_within_s:.0f} s")
+
+    def require_counted(self, heard_s_ago: float) -> None:
+        """Refuse to go on for ever outside the group, where nothing is read.
+
+        Args:
+            heard_s_ago: Since the group's last answer to a heartbeat.
+
+        Raises:
+            TimeoutError: It has not answered for `ALONE_FOR_S`.
+        """
+        alone_s = min(heard_s_ago, self._clock_s() - self._began_s)
+        if alone_s > ALONE_FOR_S:
+            raise TimeoutError(f"the group has not counted this worker in for {alone_s:.0f} s")
 
     def watch(
         self, read: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, int]

@@ -94,6 +94,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
             await self.wait(self.can_resume_flow)
         if self.should_stop:
             return
+        self._polled()
         active = set(self._get_active_partitions())
         changelogs = {tp for tp in active if not self._flow.reads(tp.topic)}
         if changelogs:
@@ -104,6 +105,14 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
                 yield item
         else:
             await self.sleep(0.02)
+
+    def _polled(self) -> None:
+        """Tell aiokafka that the consumer is alive, which it sees by its own fetches alone.
+
+        Without any for max.poll.interval it leaves the group, and joins it never again.
+        """
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - there is no other way to it
+        consumer._subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001
 
     async def _changelog_records(
         self, tps: set[TP], wait_s: float

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import keys
 from app.api.access.gate import Access
@@ -25,28 +24,6 @@ from tests.unit.api.api import Api
 __all__ = ["make_world"]
 
 CHROMIUM = Path("/usr/bin/chromium")
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
-"""All that the page needs: nothing inline, nothing from elsewhere."""
-
-
-class Guarded:
-    """Sends the policy with every answer of an application."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def added(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                header = (b"content-security-policy", POLICY.encode())
-                message["headers"] = [*message["headers"], header]
-            await send(message)
-
-        await self._app(scope, receive, added)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +46,6 @@ def api() -> Api:
     """Return an API that has the market; it is not served yet."""
     api = Api()
     market.stock(api)
-    api.app = Guarded(api.app)  # type: ignore[assignment] - served just the same
     return api
 
 
@@ -90,7 +66,7 @@ def locked(api: Api) -> str:
     made = keys.new("desk", Role.VIEWER, datetime.now(UTC))
     store.put(made.key.row())
     access = Access.of(api.settings, store, MemoryAuditLog(), CollectorRegistry())
-    api.app = Guarded(application(api.services, access, api._started))  # type: ignore[assignment]
+    api.app = application(api.services, access, api._started)
     return made.text
 
 

@@ -29,6 +29,7 @@ READS = {
     "warm": ("ticks.v1", "bars.v1"),
 }
 """What each role commits, in the order in which records flow."""
+WORKER, MODULES = "app.worker", {"api": ("app.serve",)}
 READY_WITHIN_S = 60.0
 HEALED_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 20.0
@@ -75,10 +76,17 @@ class Worker:
         home: Its TAPELINE_HOME, made here.
         env: Its whole environment.
         is_kept: Whether it is started again when it ends by itself.
+        program: Code to run instead of the role's module, with the role as its argument.
     """
 
     def __init__(
-        self, role: str, home: Path, env: Mapping[str, str], *, is_kept: bool = False
+        self,
+        role: str,
+        home: Path,
+        env: Mapping[str, str],
+        *,
+        is_kept: bool = False,
+        program: str = "",
     ) -> None:
         self.role, self.home = role, home
         self.log = home / "worker.log"
@@ -89,8 +97,12 @@ class Worker:
                 [
                     *DIES_WITH_US,
                     *(KEEPER if is_kept else ()),
-                    *(sys.executable, "-m"),
-                    *(("app.serve",) if role == "api" else ("app.worker", role)),
+                    sys.executable,
+                    *(
+                        ("-c", program, role)
+                        if program
+                        else ("-m", *MODULES.get(role, (WORKER, role)))
+                    ),
                 ],
                 cwd=ROOT,
                 env={**env, "TAPELINE_HOME": str(home)},
@@ -188,7 +200,9 @@ class World:
         """Use other stores from now on: an empty Redis, and a migrated database."""
         self.outside = replace(self.outside, redis_url=redis_url, postgres_url=postgres_url)
 
-    def start(self, role: str, *, is_kept: bool = False, **settings: str) -> Worker:
+    def start(
+        self, role: str, *, is_kept: bool = False, program: str = "", **settings: str
+    ) -> Worker:
         """Start a worker, with more environment of its own; it is not ready yet."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(OUR_SETTINGS)}
         env |= {
@@ -202,7 +216,7 @@ class World:
             **settings,
         }
         home = self._folder / f"{len(self.workers)}-{role}"
-        worker = Worker(role, home, env, is_kept=is_kept)
+        worker = Worker(role, home, env, is_kept=is_kept, program=program)
         self.workers.append(worker)
         return worker
 

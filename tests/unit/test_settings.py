@@ -257,6 +257,8 @@ def test_faust_logs_in_as_librdkafka_does() -> None:
     assert settings().faust_credentials() is None
 
 
-@pytest.mark.parametrize("name", ["TAPELINE_API_KEY", "API_KEY", "API_TOKEN", "API_BASE_URL", "API_SECRET"])
+@pytest.mark.parametrize(
+    "name", ["TAPELINE_API_KEY", "API_KEY", "API_TOKEN", "API_BASE_URL", "API_SECRET"]
+)
 def test_another_programs_variable_is_none_of_ours(name: str) -> None:
     assert settings(**{name: "x"}).api_port == 8000

@@ -64,6 +64,12 @@ def test_a_stream_nothing_came_of_since_the_beginning_has_missed_nothing() -> No
     assert since(fed(began=10), 8) is None
 
 
+def test_a_place_beyond_the_end_is_of_a_topic_that_was_made_anew() -> None:
+    assert since(fed(bar(60, 1)), 1) == []
+    assert since(fed(bar(60, 1)), 2) is None
+    assert since(fed(), 0) is None
+
+
 def test_what_was_let_go_is_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "BARS_KEPT", 2)
     made = fed(bar(60, 1), bar(120, 2), bar(180, 3))

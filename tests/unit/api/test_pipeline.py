@@ -71,7 +71,7 @@ async def test_dead_letters_and_open_gaps_are_alerts() -> None:
 
     found = {each["alert"]: each["detail"] for each in await asked(api, "/api/pipeline/alerts")}
 
-    assert found == {"dead_letters": "2.0 dead letters a second", "gaps": "1 gaps are open"}
+    assert found == {"dead_letters": "2.0 dead letters a second", "gaps": "open gaps: 1"}
 
 
 async def test_a_feed_is_silent_when_nothing_came_for_a_minute(
@@ -148,3 +148,11 @@ async def test_gaps_are_told_until_they_are_repaired() -> None:
     both = await asked(api, "/api/gaps?repaired=true")
     assert sorted(each["from_id"] for each in both) == [101, 200]
     assert await asked(api, "/api/gaps?symbol=BTC/USD@KRAKEN&limit=1") != []
+
+
+async def test_every_answer_tells_browsers_what_they_may_do() -> None:
+    async with Api(None).client() as client:
+        headers = (await client.get("/api/symbols")).headers
+
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"

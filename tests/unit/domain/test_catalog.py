@@ -5,7 +5,7 @@ import sys
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import symbols
@@ -247,6 +247,7 @@ def test_the_catalog_that_ships_knows_exchanges_and_fx() -> None:
     assert SHIPPED.composites("KRAKEN", "BTC/USD") == ()
 
 
+@settings(deadline=None)
 @given(NAMES, st.sampled_from([*symbols.VENUES, "US", "SIM"]))
 def test_the_catalog_that_ships_has_todays_names(symbol: str, venue: str) -> None:
     assert SHIPPED.canonical(venue, symbol) == symbols.canonical(symbol, venue)

@@ -59,3 +59,14 @@ def test_time_in_which_nothing_was_watched_does_not_count() -> None:
     watched(liveness, clock, 30, read=9, at=3)
     clock.now_s += 300
     watched(liveness, clock, 50, read=9, at=3)
+
+
+def test_a_worker_that_its_group_has_forgotten_ends() -> None:
+    """Aiokafka does not always join again; a worker in no group reads nothing, and looks well."""
+    liveness, clock = alive()
+    clock.now_s += 299
+    liveness.require_counted(1e9)  # never heard of yet, and just begun
+    clock.now_s += 1000
+    liveness.require_counted(300)
+    with pytest.raises(TimeoutError, match="has not counted this worker in for 301 s"):
+        liveness.require_counted(301)
