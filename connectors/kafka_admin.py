@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import (
     AdminClient,
@@ -76,7 +76,9 @@ class KafkaAdmin:
         self, client: Mapping[str, object], prefix: str = "", timeout_s: float = 15.0
     ) -> None:
         self._where = str(client.get("bootstrap.servers", ""))
+        self._client = dict(client)
         self._admin = AdminClient({**client, **QUIET})
+        self._members: dict[str, Consumer] = {}
         self._prefix = prefix
         self._timeout_s = timeout_s
 
@@ -164,16 +166,27 @@ class KafkaAdmin:
     def _lag(
         self, group: str, topics: Iterable[str], ends: Mapping[TopicPartition, int]
     ) -> list[Lag]:
-        request = [ConsumerGroupTopicPartitions(group)]
-        answer = self._admin.list_consumer_group_offsets(request)[group]
-        offsets = self._answer(answer).topic_partitions
-        committed = {TopicPartition(at.topic, at.partition): at.offset for at in offsets}
         wanted = set(topics)
+        asked = [Position(*at) for at in sorted(ends) if at.topic in wanted]
+        if not asked:
+            return []
+        found = self._asked(lambda: self._member(group).committed(asked, timeout=self._timeout_s))
         return [
-            Lag(group, *at, max(committed.get(at, -1), -1), end)
-            for at, end in sorted(ends.items())
-            if at.topic in wanted
+            Lag(group, *place, max(at.offset, -1), ends[place])
+            for at in found
+            for place in [TopicPartition(at.topic, at.partition)]
         ]
+
+    def _member(self, group: str) -> Consumer:
+        """Return a consumer that names a group and never joins it, to ask for its commits.
+
+        librdkafka's admin client has no group of its own, and ends the process when the answer
+        says that the coordinator is another (2.16: rd_kafka_handle_OffsetFetch).
+        """
+        if group not in self._members:
+            settings = {**self._client, **QUIET, "group.id": group, "enable.auto.commit": False}
+            self._members[group] = Consumer(settings)
+        return self._members[group]
 
     def _create(self, new: Difference, partitions: int, replication: int) -> None:
         topic = NewTopic(new.topic, partitions, replication, config=dict(new.settings))

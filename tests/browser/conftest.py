@@ -26,9 +26,13 @@ __all__ = ["make_world"]
 CHROMIUM = Path("/usr/bin/chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Return Debian's Chromium, without a window."""
+    """Return Debian's Chromium, without a window.
+
+    A module's, because Playwright keeps an event loop running in this thread, where the tests of
+    other modules need their own.
+    """
     assert CHROMIUM.exists(), (
         f"{CHROMIUM} is missing; install the Debian package chromium: apt-get install chromium"
     )

@@ -101,6 +101,9 @@ class Reader:
         stale = sum(answer.status == 200 and answer.body["stale"] for answer in self.answers)
         longest_s = max(answer.took_s for answer in self.answers)
         faults = [fault for answer in self.answers for fault in _faults(answer, log)]
+        status = self.api.process.poll()
+        if status is not None:
+            faults.append(f"the API ended by itself, status {status}")
         if not counts[200]:
             faults.append(f"none of {len(self.answers)} answers had data")
         line.judged(
@@ -108,7 +111,7 @@ class Reader:
             asked=len(self.answers), stale=stale, unavailable=counts[503],
             longest_s=round(longest_s, 2),
         )  # fmt: skip
-        assert not faults, faults[:5]
+        assert not faults, faults[-5:]
 
 
 class _Log:
