@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -82,7 +83,7 @@ def serve() -> None:
             timeout_graceful_shutdown=10,
         ),
         access=app.state.access,
-        on_ready=lambda: mark.write_text(f"{url(settings)}\n"),
+        on_ready=partial(say, mark, f"{url(settings)}\n"),
     )
     # What start-up made stays, and a client is many objects: collections walk what came since.
     gc.collect()
@@ -95,6 +96,13 @@ def serve() -> None:
         server.run()
     finally:
         mark.unlink(missing_ok=True)
+
+
+def say(file: Path, text: str) -> None:
+    """Write a file that is there whole or not at all: others wait for it."""
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    part.replace(file)
 
 
 def url(settings: Settings) -> str:
