@@ -208,7 +208,7 @@ async def read_topics(services: Services, reading: Reading, admin: KafkaAdmin) -
         loop.call_soon_threadsafe(take, batch, done)
 
     client = settings.kafka_client_config()
-    with Feed(client, settings.topic_prefix, reading, start, lambda: hub.tick_symbols, hand_over):
+    with Feed(client, settings.topic_prefix, reading, start, lambda: hub.wish, hand_over):
         await asyncio.Event().wait()
 
 

@@ -5,8 +5,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
-import structlog
-
 from app.api.freshness import LOOK_EVERY_S, Place
 from app.api.services import Services
 from app.breaker import CircuitOpen
@@ -14,8 +12,6 @@ from app.errors import BrokerUnavailable, StoreError
 
 SERIES_EVERY_S = 10.0
 RATES_OVER_S = 5.0
-
-_log = structlog.get_logger(__name__)
 
 Look = Callable[[], tuple[Sequence[Place], Mapping[str, int]]]
 """Returns how far the workers are, and how many records each topic ever took."""

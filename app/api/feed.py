@@ -1,8 +1,9 @@
 """Reads the served topics in a thread of its own and hands what they bring to the event loop.
 
 Shape: no consumer group and nothing committed; every API process reads all partitions, from
-offsets that it is given. Ticks are read only while somebody listens to one, and decoded only of
-symbols that somebody listens to. When the loop is slow the thread waits, and Kafka keeps.
+offsets that it is given. Ticks are read from when somebody first listens to one, and decoded only
+of symbols that somebody listens to: a batch says by which wish. When the loop is slow the thread
+waits, and Kafka keeps.
 """
 
 import threading
@@ -15,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as Position
 
 from app import topics
-from app.api.hub import Batch
+from app.api.hub import Batch, Wish
 from app.api.reading import Reading
 from app.api.streams import Noun, Token, Update
 from app.errors import RegistryError
@@ -41,7 +42,7 @@ class Feed:
         prefix: Put before every topic's name.
         reading: How values are read.
         start: Where each partition begins.
-        wanted: Symbols whose ticks are wanted now.
+        wish: Returns whose ticks are wanted now.
         hand_over: Takes a batch, from this thread, and calls its second argument when done.
     """
 
@@ -51,7 +52,7 @@ class Feed:
         prefix: str,
         reading: Reading,
         start: Mapping[TopicPartition, int],
-        wanted: Callable[[], frozenset[str]],
+        wish: Callable[[], Wish],
         hand_over: Callable[[Batch, Callable[[], None]], None],
     ) -> None:
         self._settings = {
@@ -65,13 +66,15 @@ class Feed:
             "error_cb": lambda _error: None,
         }
         self._prefix, self._reading, self._start = prefix, reading, dict(start)
-        self._wanted, self._hand_over = wanted, hand_over
+        self._wish, self._hand_over = wish, hand_over
         self._by_name: dict[str, Topic | Noun] = {
             prefix + noun.topic.name: noun for noun in Noun
         } | {prefix + topics.GAPS.name: topics.GAPS}
         self._room = threading.Semaphore(MOST_BATCHES)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._picked = Wish(0, frozenset())
+        self._keys: frozenset[bytes] = frozenset()
         self._has_ticks = False
 
     def _run(self) -> None:
@@ -92,28 +95,28 @@ class Feed:
         self._hand_over(batch, self._room.release)
 
     def _mind_ticks(self, consumer: Consumer) -> None:
-        """Begin to read ticks at their logs' ends, or end it."""
-        wanted = bool(self._wanted())
-        if wanted == self._has_ticks:
+        """Pick ticks by the present wish from here on, and say so; begin at their logs' ends."""
+        wish = self._wish()
+        if wish.version == self._picked.version:
             return
-        name = self._prefix + topics.TICKS.name
-        partitions = range(1 + max(at.partition for at in self._start))
-        places = [Position(name, partition) for partition in partitions]
-        if wanted:
+        begun: dict[TopicPartition, int] = {}
+        if wish.symbols and not self._has_ticks:
+            name = self._prefix + topics.TICKS.name
+            places = [Position(name, n) for n in range(1 + max(at.partition for at in self._start))]
             for place in places:
                 place.offset = consumer.get_watermark_offsets(place, TIMEOUT_S)[1]
             consumer.incremental_assign(places)
             begun = {TopicPartition(name, at.partition): at.offset for at in places}
-            self._pass_on(Batch((), begun, {}))
-        else:
-            consumer.incremental_unassign(places)
-        self._has_ticks = wanted
+            # For good: an end and a new beginning would have to be told apart by who joins between.
+            self._has_ticks = True
+        self._picked = wish
+        self._keys = frozenset(symbol.encode() for symbol in wish.symbols)
+        self._pass_on(Batch((), begun, {}, wish.version))
 
     def _batch(self, messages: Sequence[Message]) -> Batch:
         updates: list[Update] = []
         positions: dict[TopicPartition, int] = {}
         gaps = {}
-        wanted = {symbol.encode() for symbol in self._wanted()}
         for message in messages:
             if message.error() is not None:
                 continue
@@ -121,7 +124,7 @@ class Feed:
             positions[at] = message.offset() + 1
             kind = self._by_name[at.topic]
             key = message.key() or b""
-            if kind is Noun.TICKS and key not in wanted:
+            if kind is Noun.TICKS and key not in self._keys:
                 continue
             try:
                 if isinstance(kind, Noun):
@@ -130,7 +133,7 @@ class Feed:
                     gaps[key] = jsonable(kind.schema, self._reading.row(kind, message.value()))
             except (Undecodable, RegistryError) as error:
                 _log.error("record not read", topic=at.topic, place=at, error=str(error))
-        return Batch(updates, positions, gaps)
+        return Batch(updates, positions, gaps, self._picked.version)
 
     def __enter__(self) -> Self:
         self._thread.start()

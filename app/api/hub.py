@@ -22,6 +22,13 @@ ANOMALIES_KEPT = 1_000
 MOST_GAPS = 100_000
 
 
+class Wish(NamedTuple):
+    """Symbols whose ticks somebody listens to; each change is a new version."""
+
+    version: int
+    symbols: frozenset[str]
+
+
 class Batch(NamedTuple):
     """What one look at the topics brought.
 
@@ -29,11 +36,13 @@ class Batch(NamedTuple):
         updates: In the order of their logs.
         positions: The next offset of each partition that was read.
         gaps: Newest records of the gap ledger, by key.
+        wish: Version of the wish by which ticks were picked, in this batch and those behind it.
     """
 
     updates: Sequence[Update]
     positions: dict[TopicPartition, int]
     gaps: dict[bytes, dict[str, Any]]
+    wish: int = 0
 
 
 class _Kept:
@@ -68,8 +77,9 @@ class Hub:
         self._has_forgotten = False
         self._listeners: dict[str, dict[Outbox, None]] = {}
         self._ticks_of = Counter[str]()
-        self.tick_symbols: frozenset[str] = frozenset()
-        """Symbols whose ticks somebody listens to; read by the feed's thread."""
+        self.wish = Wish(0, frozenset())
+        """Read by the feed's thread."""
+        self._granted = 0
         self._began: dict[TopicPartition, int] = {}
         self.positions: dict[TopicPartition, int] = {}
         """The next offset of each partition: what is before it was offered."""
@@ -82,6 +92,7 @@ class Hub:
             self._keep(update)
             for outbox in self._listeners.get(update.stream, ()):
                 outbox.offer(update)
+        self._granted = max(self._granted, batch.wish)
         for at, position in batch.positions.items():
             self._began.setdefault(at, position)
             self.positions[at] = position
@@ -144,8 +155,7 @@ class Hub:
             return
         self._listeners[stream.name][outbox] = None
         if stream.noun is Noun.TICKS:
-            self._ticks_of[stream.symbol] += 1
-            self.tick_symbols = frozenset(self._ticks_of)
+            self._count_ticks(stream.symbol, 1)
 
     def leave(self, outbox: Outbox, name: str) -> None:
         """Offer no more."""
@@ -157,9 +167,16 @@ class Hub:
             del self._listeners[name]
         stream = Stream.parse(name)
         if stream.noun is Noun.TICKS:
-            self._ticks_of[stream.symbol] -= 1
-            self._ticks_of += Counter()
-            self.tick_symbols = frozenset(self._ticks_of)
+            self._count_ticks(stream.symbol, -1)
+
+    def _count_ticks(self, symbol: str, more: int) -> None:
+        self._ticks_of[symbol] += more
+        self._ticks_of += Counter()  # without those that nobody listens to
+        self.wish = Wish(self.wish.version + 1, frozenset(self._ticks_of))
+
+    def offers(self, noun: Noun, wish: int) -> bool:
+        """Return whether all that comes from now on is offered: ticks, as wished by a version."""
+        return noun is not Noun.TICKS or self._granted >= wish
 
     @property
     def listeners(self) -> int:

@@ -143,7 +143,7 @@ class Outbox:
 
     Args:
         wake: Called when there may be something to take out.
-        rate: Messages a second; as many may come at once.
+        rate: Messages a second; as many may come at once, one at least.
         now_s: The clock's reading.
     """
 
@@ -152,7 +152,7 @@ class Outbox:
         self._subscriptions: dict[str, Subscription] = {}
         self._ready: deque[Subscription] = deque()
         self.rate = rate
-        self._budget, self._budget_at_s = rate, now_s
+        self._budget, self._budget_at_s = max(1.0, rate), now_s
 
     def add(self, stream: Stream, throttle: float) -> Subscription:
         """Begin a subscription, closed at first; one that was there is begun anew."""
@@ -186,7 +186,8 @@ class Outbox:
 
     def take(self, now_s: float) -> Iterator[Message]:
         """Yield what may be sent now, each stream in its turn."""
-        self._budget = min(self.rate, self._budget + (now_s - self._budget_at_s) * self.rate)
+        earned = (now_s - self._budget_at_s) * self.rate
+        self._budget = min(max(1.0, self.rate), self._budget + earned)
         self._budget_at_s = now_s
         passed = 0
         while passed < len(self._ready) and self._budget >= 1:

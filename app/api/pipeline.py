@@ -20,7 +20,6 @@ ops = APIRouter(
 )
 admin = APIRouter(prefix="/admin/pipeline", tags=["pipeline"])
 
-LAG_ALERT_S = 30.0
 FEED_SILENT_S = 60.0
 _THING: dict[str, Any] = {"type": "object"}
 _ALERT = {"alert": "stale", "severity": "critical", "detail": "hot is 41 s behind"}

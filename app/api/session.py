@@ -25,8 +25,8 @@ from schemas.json_form import from_jsonable, to_json
 
 MOST_STREAMS = 500
 """Of one client."""
-ASSIGNED_WITHIN_S = 3.0
-"""How long the first one who wants ticks waits until they are read."""
+OFFERED_WITHIN_S = 3.0
+"""How long one who wants a symbol's ticks waits until they are picked out."""
 
 
 class Session:
@@ -111,10 +111,11 @@ class Session:
         return token
 
     async def _position(self, stream: Stream) -> int:
-        """Return up to where the hub has offered the stream's partition."""
+        """Return up to where the hub has offered the stream's partition, and from where it does."""
         hub, place = self._services.hub, self._services.place(stream.noun.topic, stream.symbol)
-        deadline = time.monotonic() + ASSIGNED_WITHIN_S
-        while place not in hub.positions:
+        wish = hub.wish.version
+        deadline = time.monotonic() + OFFERED_WITHIN_S
+        while place not in hub.positions or not hub.offers(stream.noun, wish):
             if time.monotonic() > deadline:
                 raise Problem(
                     503, "Unavailable for now", f"{stream.name} is not read yet",

@@ -199,8 +199,16 @@ class Api:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.app = application(self.services, self.door, self._started)  # type: ignore[arg-type]
 
-    async def _started(self, _stack: AsyncExitStack) -> None:
+    async def _started(self, stack: AsyncExitStack) -> None:
         self.loop = asyncio.get_running_loop()
+        granting = asyncio.create_task(self._grant(), name="feed")
+        stack.callback(granting.cancel)
+
+    async def _grant(self) -> None:
+        """Pick ticks by the wish, as the feed does."""
+        while True:
+            self.hub.take(Batch((), {}, {}, self.hub.wish.version))
+            await asyncio.sleep(0.01)
 
     def is_fresh(self) -> None:
         """Let every worker have taken everything, for as long as the test lasts."""

@@ -101,12 +101,12 @@ def test_ticks_are_wanted_as_long_as_somebody_listens() -> None:
     made.join(boxes[0], TICKS)  # twice is once
 
     made.leave(boxes[0], TICKS.name)
-    assert made.tick_symbols == {"BTC/USD"}
+    assert made.wish.symbols == {"BTC/USD"}
     made.leave(boxes[0], TICKS.name)
     assert made.listeners == 1
     made.leave(boxes[1], TICKS.name)
 
-    assert (made.tick_symbols, made.listeners) == (frozenset(), 0)
+    assert (made.wish.symbols, made.listeners) == (frozenset(), 0)
 
 
 def test_the_gap_ledger_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +116,19 @@ def test_the_gap_ledger_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     made.take(Batch((), {}, {b"%d" % n: {"from_id": n} for n in range(4)}))
 
     assert [gap["from_id"] for gap in made.gaps.values()] == [2, 3]
+
+
+def test_ticks_are_offered_whole_from_the_batch_that_was_picked_by_the_wish() -> None:
+    """A batch on its way was picked before anybody listened, and lacks the symbol."""
+    made, box = Hub(), Outbox(lambda: None, 1.0, 0.0)
+    box.add(TICKS, 0.0)
+    made.join(box, TICKS)
+    wish = made.wish.version
+
+    assert not made.offers(TICKS.noun, wish)
+    made.take(Batch((), {TopicPartition("ticks.v1", 1): 7}, {}, wish - 1))
+    assert not made.offers(TICKS.noun, wish)
+    made.take(Batch((), {}, {}, wish))
+
+    assert made.offers(TICKS.noun, wish)
+    assert made.offers(BARS.noun, wish + 1)

@@ -100,6 +100,17 @@ def test_no_more_messages_are_sent_than_the_rate_allows() -> None:
     assert len(list(made.take(100.0))) == 10  # a pause is saved up for one second's worth
 
 
+def test_a_rate_below_one_a_second_is_a_message_now_and_then() -> None:
+    made, _ = box(TICKS, rate=0.5)
+    made.offer(tick(1))
+    made.offer(tick(2))
+
+    assert bodies(made.take(0.0)) == [b"1"]
+    assert bodies(made.take(1.9)) == []
+    assert made.due_s(1.9) == pytest.approx(2.0)
+    assert bodies(made.take(2.0)) == [b"2"]
+
+
 def test_streams_take_turns_when_the_rate_is_short() -> None:
     made, _ = box(TICKS, QUOTES, rate=2.0)
     for offset in range(5):

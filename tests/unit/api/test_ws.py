@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from app.api import hub, ws
+from app.api import hub, session, ws
 from app.api.streams import Noun
 from app.api.wire import Wire
 from tests.contract.records import at
@@ -251,13 +251,13 @@ def test_who_goes_leaves_nothing_behind() -> None:
         with again(api, url) as client:
             client.subscribe(QUOTES, BARS, TICKS)
             assert api.hub.listeners == 3
-            assert api.hub.tick_symbols == {"BTC/USD"}
+            assert api.hub.wish.symbols == {"BTC/USD"}
         deadline = time.monotonic() + WITHIN_S
         while api.hub.listeners and time.monotonic() < deadline:
             time.sleep(0.01)
 
         assert api.hub.listeners == 0
-        assert api.hub.tick_symbols == frozenset()
+        assert api.hub.wish.symbols == frozenset()
         assert api.services.metrics.clients == 0
 
 
@@ -304,3 +304,16 @@ def test_while_a_client_does_not_read_only_the_newest_values_are_kept(
         update = client.next()
 
     assert (update["data"]["bid"], update["seq"], update["merged"]) == ("104", 1, 4)
+
+
+def test_ticks_that_are_not_picked_yet_are_an_error_and_no_stream_with_a_hole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "OFFERED_WITHIN_S", 0.1)
+    api = Api()
+    with joined(api) as client:
+        monkeypatch.setattr(api.hub, "offers", lambda *_: False)
+        [refused] = client.subscribe(TICKS)
+
+    assert refused["problem"]["status"] == 503
+    assert api.hub.listeners == 0
