@@ -218,12 +218,13 @@ def beginnings(admin: KafkaAdmin, settings: Settings) -> dict[TopicPartition, in
     Bars and quotes: where the hot store's worker has committed, so that what it has not put there
     yet is read here. Anomalies: the last ones. Gaps: all.
     """
-    committed = {
-        TopicPartition(each.topic, each.partition): each.committed
-        for each in admin.lag({settings.group_of("hot"): map(settings.topic, NEWEST)})
-    }
     names = {settings.topic(topic) for topic in (*NEWEST, topics.ANOMALIES, topics.GAPS)}
     ends, begins = admin.ends(names), admin.ends(names, first=True)
+    newest = {settings.group_of("hot"): [*map(settings.topic, NEWEST)]}
+    committed = {
+        TopicPartition(each.topic, each.partition): each.committed
+        for each in admin.lag(newest, ends=ends)
+    }
     start = {}
     for at, end in ends.items():
         least = end - MOST_AT_START
@@ -240,12 +241,13 @@ def progress(admin: KafkaAdmin, settings: Settings) -> tuple[Sequence[Place], Ma
     by_group = {settings.group_of(role): role for role in ROLES}
     reads = {settings.group_of(role): [*map(settings.topic, READS[role])] for role in ROLES}
     names = {settings.topic(topic): topic.name for topic in topics.ALL}
+    ends = admin.ends(names)
     places = [
         Place(by_group[each.group], names[each.topic], each.partition, each.committed, each.end)
-        for each in admin.lag(reads)
+        for each in admin.lag(reads, ends=ends)
     ]
     counts = Counter[str]()
-    for at, end in admin.ends(names).items():
+    for at, end in ends.items():
         counts[names[at.topic]] += end
     return places, counts
 

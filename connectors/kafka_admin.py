@@ -154,13 +154,20 @@ class KafkaAdmin:
             for at, future in answers.items()
         }
 
-    def lag(self, groups: Mapping[str, Iterable[str]]) -> list[Lag]:
+    def lag(
+        self,
+        groups: Mapping[str, Iterable[str]],
+        *,
+        ends: Mapping[TopicPartition, int] | None = None,
+    ) -> list[Lag]:
         """Return how far each group has come in every partition of the topics it reads.
 
         Args:
             groups: Topics on the broker by consumer group.
+            ends: What `ends` has said of these topics; None asks it.
         """
-        ends = self.ends({topic for topics in groups.values() for topic in topics})
+        if ends is None:
+            ends = self.ends({topic for topics in groups.values() for topic in topics})
         return [each for group, topics in groups.items() for each in self._lag(group, topics, ends)]
 
     def _lag(
