@@ -42,9 +42,14 @@ class Reading:
     def update(self, noun: Noun, value: bytes | None, token: Token, append_ms: int) -> Update:
         """Return a record as its stream carries it; errors as with `row`."""
         row = self.row(noun.topic, value)
-        name, about, rank, mid = _TRAITS[noun](row, token)
         body = self._json.encode(jsonable(noun.topic.schema, row))
-        return Update(name, about, token, rank, body, mid, append_ms)
+        return update_from(noun, row, body, token, append_ms)
+
+
+def update_from(noun: Noun, row: Row, body: bytes, token: Token, append_ms: int) -> Update:
+    """Return a row as its stream carries it; `body` is its JSON form."""
+    name, about, rank, mid = _TRAITS[noun](row, token)
+    return Update(name, about, token, rank, body, mid, append_ms)
 
 
 def _quote(row: Row, _token: Token) -> tuple[str, int, Any, float | None]:

@@ -18,9 +18,9 @@ from app.api.history import Span
 from app.api.outbox import RATE, Message, Outbox
 from app.api.past import TooFar
 from app.api.problems import Problem
+from app.api.reading import update_from
 from app.api.services import Services
 from app.api.streams import Noun, Stream, Token, Update
-from app.domain.ports import bar_rank, quote_rank
 from schemas.json_form import from_jsonable, to_json
 
 MOST_STREAMS = 500
@@ -160,24 +160,17 @@ class Session:
 
         The hub began where the hot store's worker had committed: all before that is there.
         """
-        noun = stream.noun.topic.schema
-        about, mid = 0, None
+        services, row, text = self._services, None, ""
         if stream.noun is Noun.QUOTES:
-            row = await history.quote(self._services, stream.symbol, stream.venue)
-            if row is None:
-                return None
-            rank: Any = quote_rank(row)
-            body = to_json(noun, row).encode()
-            if row["bid"] is not None and row["ask"] is not None:
-                mid = float(row["bid"] + row["ask"]) / 2
+            row = await history.quote(services, stream.symbol, stream.venue)
+            text = to_json("quote", row) if row else ""
         else:
             span = Span(stream.symbol, stream.venue, stream.timeframe, None, None, 1)
-            found, _ = await history.bars(self._services, span)
-            if not found:
-                return None
-            row = from_jsonable(noun, msgspec.json.decode(found[0].text))
-            about, rank, body = found[0].open_us, bar_rank(row), found[0].text.encode()
-        return Update(stream.name, about, last, rank, body, mid, 0)
+            found, _ = await history.bars(services, span)
+            if found:
+                text = found[0].text
+                row = from_jsonable("bar", msgspec.json.decode(text))
+        return update_from(stream.noun, row, text.encode(), last, 0) if row else None
 
     def unsubscribe(self, name: str) -> bool:
         """Follow a stream no more; return whether it was followed."""
