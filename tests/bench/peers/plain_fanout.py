@@ -14,6 +14,7 @@ from collections import defaultdict
 import uvicorn
 from aiokafka import AIOKafkaConsumer
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi.websockets import WebSocketState
 from schemas.json_form import jsonable
 from schemas.record import RecordCodec
 from schemas.registry import built_in
@@ -41,8 +42,12 @@ async def serve(socket: WebSocket):
 async def send(socket, text):
     try:
         await socket.send_text(text)
-    except Exception:
+    except WebSocketDisconnect:
         pass
+    except RuntimeError:
+        # Also of a socket that is closed already, by either side.
+        if {socket.client_state, socket.application_state} == {WebSocketState.CONNECTED}:
+            raise
 
 
 async def pump(broker, topic):
