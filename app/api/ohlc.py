@@ -14,7 +14,7 @@ from app.api.documented import answers
 from app.api.freshness import Origin
 from app.api.history import Span, bars
 from app.api.problems import Problem
-from app.api.services import Services, answer, unknown
+from app.api.services import Services, unknown
 from app.api.serving import Found, Served, respond, seen
 from schemas.json_form import moment
 
@@ -44,12 +44,12 @@ async def latest(
     name, venue = seen(services, who, symbol)
     kept = services.hub.newest(f"bars:{name}@{venue}:{timeframe}")
     if kept is not None:
-        return respond(answer(msgspec.Raw(kept.body), Origin.TOPICS, services.age(Origin.TOPICS)))
+        return respond(Found(msgspec.Raw(kept.body), (Origin.TOPICS,)).body(services))
     texts, origins = await bars(services, Span(name, venue, timeframe, None, None, 1))
     if not texts:
         raise unknown(f"{name}@{venue}:{timeframe}", "series")
     data = msgspec.Raw(texts[0].text.encode())
-    return respond(answer(data, origins[0], services.age(*origins)))
+    return respond(Found(data, tuple(origins)).body(services))
 
 
 @router.get("/{symbol:path}", responses=answers("bar", many=True, has_next=True))

@@ -10,7 +10,7 @@ from app.api.access.guard import require
 from app.api.access.roles import Principal, Role
 from app.api.documented import envelope
 from app.api.freshness import Origin
-from app.api.services import Services, answer
+from app.api.services import Services
 from app.api.serving import Found, Served, respond
 from app.breaker import State
 from app.domain.ports import Row
@@ -39,7 +39,7 @@ async def stats(services: Served) -> Response:
         "subscriptions": services.hub.listeners,
         "up_s": round(time.time() - services.started_s, 1),
     }
-    return respond(answer(data, Origin.TOPICS, services.age(Origin.TOPICS)))
+    return respond(Found(data, (Origin.TOPICS,)).body(services))
 
 
 @ops.get("/health", responses=envelope(_THING, {"status": "ok"}))
@@ -48,7 +48,7 @@ async def health(services: Served) -> Response:
     data = {"status": "ok", **_parts(services)}
     if any(part["status"] != "ok" for part in data["parts"].values()):
         data["status"] = "degraded"
-    return respond(answer(data, Origin.TOPICS, services.age(Origin.TOPICS)))
+    return respond(Found(data, (Origin.TOPICS,)).body(services))
 
 
 def _parts(services: Services) -> dict[str, Any]:
@@ -122,7 +122,7 @@ async def alerts(services: Served) -> Response:
     gaps = sum(_is_open(gap) for gap in services.hub.gaps.values())
     if gaps:
         found.append(_alert("warn", "gaps", f"open gaps: {gaps}"))
-    return respond(answer(found, Origin.TOPICS, services.age(Origin.TOPICS)))
+    return respond(Found(found, (Origin.TOPICS,)).body(services))
 
 
 def _alert(severity: str, alert: str, detail: str) -> dict[str, str]:
@@ -135,6 +135,5 @@ async def cleanup(
 ) -> Response:
     """Drop what is older than its retention, and make room for the coming days, now."""
     done = await services.warm_edge.call(services.warm.maintain)
-    return respond(
-        answer({"maintained": str(done), "by": who.name}, Origin.WARM, services.age(Origin.WARM))
-    )
+    found = Found({"maintained": str(done), "by": who.name}, (Origin.WARM,))
+    return respond(found.body(services))

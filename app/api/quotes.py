@@ -18,7 +18,7 @@ from app.api.documented import answers, events, refusals
 from app.api.freshness import Origin
 from app.api.outbox import MOST_RATE, RATE, THROTTLE, Message
 from app.api.problems import Problem
-from app.api.services import Services, answer, unknown
+from app.api.services import Services, unknown
 from app.api.serving import Found, Served, respond, seen
 from app.api.session import MOST_STREAMS, Session
 from app.api.streams import BadName, Noun, Stream, Token
@@ -67,7 +67,7 @@ async def newest_ticks(
     if not texts and (name, venue) not in services.series:
         raise unknown(f"{name}@{venue}")
     data = [msgspec.Raw(text.encode()) for text in texts]
-    return respond(answer(data, origin, services.age(origin)))
+    return respond(Found(data, (origin,)).body(services))
 
 
 @router.get(

@@ -3,9 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import msgspec
 
 from app.api.edge import Edge
 from app.api.freshness import Age, Freshness, Origin
@@ -20,8 +17,6 @@ from app.topics import Topic, TopicPartition
 
 Series = tuple[str, str]
 """Symbol and venue."""
-
-_json = msgspec.json.Encoder()
 
 
 @dataclass
@@ -91,18 +86,3 @@ class Services:
 def unknown(name: str, what: str = "symbol") -> Problem:
     """Return the problem of a name that nothing has."""
     return Problem(404, f"Unknown {what}", f"{name} has no record here; see /api/symbols")
-
-
-class Answer(msgspec.Struct, omit_defaults=True):
-    """The envelope of a REST answer: data, where they came from, and how old they are."""
-
-    data: Any
-    source: str
-    age_s: float
-    stale: bool
-    next: str | None = None
-
-
-def answer(data: Any, origin: Origin, age: Age, next_page: str | None = None) -> bytes:
-    """Return the body of an answer; data may be `msgspec.Raw`, or hold it."""
-    return _json.encode(Answer(data, origin.value, round(age.age_s, 3), age.stale, next_page))

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, cast
 
+import msgspec
 from fastapi import Depends, Response
 from starlette.requests import HTTPConnection
 
 from app.api.access.roles import Principal
 from app.api.freshness import Origin
 from app.api.problems import Problem
-from app.api.services import Series, Services, answer
+from app.api.services import Series, Services
+
+_json = msgspec.json.Encoder()
 
 
 def services_of(connection: HTTPConnection) -> Services:
@@ -35,8 +38,20 @@ class Found(NamedTuple):
 
     def body(self, services: Services) -> bytes:
         """Return the whole answer."""
-        age = services.age(*self.origins)
-        return answer(self.data, self.origins[-1], age, self.next_page)
+        age, source = services.age(*self.origins), self.origins[-1].value
+        return _json.encode(
+            _Answer(self.data, source, round(age.age_s, 3), age.stale, self.next_page)
+        )
+
+
+class _Answer(msgspec.Struct, omit_defaults=True):
+    """The envelope: data, where they are from, and how old they are."""
+
+    data: Any
+    source: str
+    age_s: float
+    stale: bool
+    next: str | None = None
 
 
 def seen(services: Services, who: Principal, text: str) -> Series:

@@ -212,10 +212,15 @@ class Api:
 
     def is_fresh(self) -> None:
         """Let every worker have taken everything, for as long as the test lasts."""
+        self.is_behind()
+
+    def is_behind(self, *roles: str) -> None:
+        """Let these workers' roles have committed nothing, and all others have taken everything."""
         self.services.freshness = freshness = Freshness(5.0, 0.0)
         places = [
-            Place(role, topics.TICKS.name, 0, 10, 10) for chain in CHAIN.values() for role in chain
-        ]
+            Place(role, topics.TICKS.name, 0, -1 if role in roles else 10, 10)
+            for chain in CHAIN.values() for role in chain
+        ]  # fmt: skip
         freshness.observe(time.monotonic() + FAR_S, places)
 
     def is_filled(self, *, filled: bool = True) -> None:

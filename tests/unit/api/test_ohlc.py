@@ -202,6 +202,41 @@ async def test_the_latest_bar_is_the_one_that_opened_last_as_the_topics_have_it(
     assert answer.json()["data"]["last_offset"] == 9
 
 
+@pytest.mark.parametrize(
+    ("where", "behind", "source", "stale"),
+    [
+        ("topics", "hot", "topics", False),
+        ("hot", "hot", "hot", True),
+        ("hot", "warm", "hot", False),
+        ("warm", "warm", "warm", True),
+        ("warm", "hot", "warm", False),
+    ],
+)
+async def test_the_latest_bar_names_where_it_is_from_and_is_as_old_as_that(
+    where: str, behind: str, source: str, *, stale: bool
+) -> None:
+    api = Api()
+    api.keep(bars=[minute(0)])
+    if where == "topics":
+        api.publish(Noun.BARS, minute(1))
+    api.is_filled(filled=where == "hot")
+    api.is_behind(behind)
+
+    answer = (await asked(api, SERIES.replace("ohlc", "ohlc/latest"))).json()
+
+    assert (answer["source"], answer["stale"], "next" in answer) == (source, stale, False)
+
+
+async def test_a_page_across_both_stores_names_the_newest_and_is_as_old_as_the_oldest() -> None:
+    api = Api()
+    api.keep(bars=[minute(1)], older=[minute(0)])
+    api.is_behind("warm")
+
+    answer = (await asked(api, SERIES)).json()
+
+    assert (answer["source"], answer["stale"]) == ("hot", True)
+
+
 async def test_an_answer_behind_a_pipeline_that_is_away_says_that_it_is_stale() -> None:
     api = Api()
     api.keep(bars=[minute(0)])

@@ -107,6 +107,30 @@ async def test_only_an_admin_cleans_up(monkeypatch: pytest.MonkeyPatch) -> None:
     await asked(Api(principal("ops")), "/admin/pipeline/cleanup", 403, "POST")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "source", "behind"),
+    [
+        ("GET", "/api/pipeline/stats", "topics", "compute"),
+        ("GET", "/api/pipeline/health", "topics", "compute"),
+        ("GET", "/api/pipeline/feed-health", "topics", "compute"),
+        ("GET", "/api/pipeline/alerts", "topics", "compute"),
+        ("POST", "/admin/pipeline/cleanup", "warm", "warm"),
+    ],
+)
+async def test_each_says_where_it_is_from_and_is_as_old_as_that(
+    method: str, path: str, source: str, behind: str
+) -> None:
+    api, stale = Api(), set()
+    for role in ("compute", "hot", "warm"):
+        api.is_behind(role)
+        async with api.client() as client:
+            answer = (await client.request(method, path)).json()
+        stale |= {role} if answer["stale"] else set()
+        assert (answer["source"], "next" in answer) == (source, False)
+
+    assert stale == {"compute", behind}
+
+
 async def test_ready_once_the_topics_are_read_and_alive_always() -> None:
     api = Api(None)
     async with api.client() as client:

@@ -68,6 +68,21 @@ async def test_ticks_that_redis_may_have_lost_come_from_postgres(*, is_away: boo
     assert answer["source"] == "warm"
 
 
+@pytest.mark.parametrize("source", ["hot", "warm"])
+async def test_ticks_are_as_old_as_the_store_that_they_are_from(source: str) -> None:
+    api = Api()
+    api.keep(ticks=[tick(offset=0, raw_offset=0)])
+    api.is_filled(filled=source == "hot")
+    found = []
+    for role in ("hot", "warm"):
+        api.is_behind(role)
+        answer = await asked(api, HISTORY)
+        found += [role] if answer["stale"] else []
+        assert answer["source"] == source
+
+    assert found == [source]
+
+
 async def test_ticks_are_for_traders() -> None:
     await asked(Api(principal("viewer")), HISTORY, 403)
 
