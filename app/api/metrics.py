@@ -1,6 +1,7 @@
 """What the API measures of itself, for Prometheus; labels from closed sets."""
 
 import time
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +16,20 @@ from app.breaker import State
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
+M = TypeVar("M", Counter, Histogram)
+
+
+class _ByNoun(dict[str, M]):
+    """A metric's children: `labels` takes a lock and checks its arguments, for each message."""
+
+    def __init__(self, metric: M) -> None:
+        super().__init__()
+        self._metric: M = metric
+
+    def __missing__(self, noun: str) -> M:
+        child = self[noun] = self._metric.labels(noun)
+        return child
+
 
 class ApiMetrics:
     """Counters and gauges of one API process."""
@@ -28,13 +43,13 @@ class ApiMetrics:
         self._clients = Gauge(
             "tapeline_api_clients", "Clients that are connected", ["protocol"], registry=registry
         )
-        self._sent = Counter(
+        self._sent = _ByNoun(Counter(
             "tapeline_api_messages_total", "Messages given to clients", ["noun"], registry=registry
-        )
-        self._arrived = Histogram(
+        ))  # fmt: skip
+        self._arrived = _ByNoun(Histogram(
             "tapeline_api_update_seconds", "From Kafka's append to the hub", ["noun"],
             buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
+        ))  # fmt: skip
         self._breakers = Gauge(
             "tapeline_api_breaker_state", "Server called (0), tried once (1), left alone (2)",
             ["server"], registry=registry,
@@ -67,11 +82,11 @@ class ApiMetrics:
 
     def sent(self, noun: str) -> None:
         """A message was given to a client's connection."""
-        self._sent.labels(noun).inc()
+        self._sent[noun].inc()
 
     def arrived(self, noun: str, append_ms: int) -> None:
         """An update came from its topic."""
-        self._arrived.labels(noun).observe(max(0.0, time.time() - append_ms / 1000))
+        self._arrived[noun].observe(max(0.0, time.time() - append_ms / 1000))
 
     def breaker(self, server: str, state: State) -> None:
         """A circuit breaker has changed its state."""

@@ -51,7 +51,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Codec:
-    """Frames in JSON or MessagePack.
+    """Frames in JSON or MessagePack; keeps nothing of a connection.
 
     Args:
         binary: Whether MessagePack.
@@ -91,6 +91,9 @@ class Codec:
         return self._msgpack.encode(message)
 
 
+AS_JSON, AS_MSGPACK = Codec(binary=False), Codec(binary=True)
+
+
 def _plain(data: Any) -> Any:
     if isinstance(data, msgspec.Raw):
         return msgspec.json.decode(data)
@@ -104,11 +107,11 @@ Admitted = Annotated[Principal, Depends(require(Role.VIEWER, query_token=True))]
 async def serve(socket: WebSocket, services: Served, who: Admitted, format: str = "json") -> None:  # noqa: A002
     """Serve one client until it goes."""
     offered = socket.scope.get("subprotocols", [])
-    binary = format == "msgpack" or MSGPACK in offered
+    codec = AS_MSGPACK if format == "msgpack" or MSGPACK in offered else AS_JSON
     await socket.accept(MSGPACK if MSGPACK in offered else None)
     services.metrics.joined("websocket")
     try:
-        client = Client(socket, services, who, Codec(binary=binary))
+        client = Client(socket, services, who, codec)
         with closing(client):
             await client.run()
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from websockets import Subprotocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -20,6 +21,7 @@ from tests.unit.api.api import Api, anomaly, bar, principal, quote, tick
 
 QUOTES, BARS = "quotes:BTC/USD@KRAKEN", "bars:BTC/USD@KRAKEN:M1"
 TICKS, ANOMALIES = "ticks:BTC/USD@KRAKEN", "anomalies:BTC/USD@KRAKEN"
+PACKED = Subprotocol("tapeline.msgpack")
 WITHIN_S = 5.0
 
 
@@ -270,6 +272,30 @@ def test_messagepack_says_the_same() -> None:
         snapshot = msgspec.msgpack.decode(client.connection.recv(WITHIN_S))
 
     assert (snapshot["type"], snapshot["data"][0]["bid"]) == ("snapshot", "100")
+
+
+def test_clients_of_both_kinds_are_served_side_by_side_and_counted_by_noun() -> None:
+    api, request = Api(), {"op": "subscribe", "id": 1, "streams": [BARS, QUOTES], "throttle": 0}
+    with api.served() as url:
+        address = url.replace("http", "ws") + "/ws"
+        with connect(address) as plain, connect(address, subprotocols=[PACKED]) as packed:
+            plain.send(json.dumps(request))
+            packed.send(msgspec.msgpack.encode(request))
+            for _ in range(3):  # two snapshots, and that it is done
+                said = json.loads(plain.recv(WITHIN_S))
+                assert msgspec.msgpack.decode(packed.recv(WITHIN_S)) == said
+            api.publish(Noun.QUOTES, bid("101", 1), bid("102", 2))
+            api.publish(Noun.BARS, bar(last_offset=3))
+            updates = [json.loads(plain.recv(WITHIN_S)) for _ in range(2)]
+            others = [msgspec.msgpack.decode(packed.recv(WITHIN_S)) for _ in range(2)]
+        text = api.services.metrics.text().decode()
+
+    assert updates == others
+    assert packed.subprotocol == PACKED
+    assert [each["stream"] for each in updates] == [QUOTES, BARS]
+    assert 'tapeline_api_messages_total{noun="quotes"} 2.0' in text
+    assert 'tapeline_api_messages_total{noun="bars"} 2.0' in text
+    assert 'noun="ticks"' not in text
 
 
 def test_redis_away_is_an_error_of_that_stream_alone() -> None:
