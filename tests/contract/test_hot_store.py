@@ -271,6 +271,29 @@ def test_texts_are_the_json_of_what_is_held_and_say_whether_it_is_whole(hot: Hot
     assert hot.held_quote("q", "NO/NE", "KRAKEN") == (None, False)
 
 
+@pytest.mark.parametrize(("start", "end"), [(None, None), ("10:01", None), (None, "10:03")])
+def test_values_and_texts_of_bars_are_the_same(
+    hot: HotStore, start: str | None, end: str | None
+) -> None:
+    hot.put_bars([bar(open_time=at(f"10:0{n}"), vwap=None, trades=n) for n in range(5)])
+    bounds = (start and at(start), end and at(end))
+
+    rows, held = hot.bars(*SERIES, 2, *bounds), hot.bar_texts("p", *SERIES, 2, *bounds)
+
+    assert len(rows) == 2
+    assert [from_jsonable("bar", json.loads(each.text)) for each in held.value] == rows
+    assert [each.open_us for each in held.value] == [microseconds(b["open_time"]) for b in rows]
+
+
+def test_rows_beyond_a_round_trip_are_all_written(hot: HotStore) -> None:
+    quotes = [quote(symbol=f"S{n}") for n in range(1_500)]
+    bars = [bar(symbol=f"S{n}") for n in range(5_500)]
+
+    assert (hot.put_quotes(quotes), hot.put_bars(bars)) == (1_500, 5_500)
+    assert all(hot.latest_quote(f"S{n}", "KRAKEN") for n in (0, 700, 1_499))
+    assert all(hot.latest_bar(f"S{n}", "KRAKEN", "M1") for n in (0, 4_999, 5_499))
+
+
 def test_every_series_is_listed_once(hot: HotStore) -> None:
     hot.put_bars([bar(), bar(timeframe="H1"), bar(symbol="BRK.B")])
     hot.put_quotes([quote(), quote(venue="COINBASE")])

@@ -93,6 +93,21 @@ def test_what_stands_in_redis_is_as_documented(redis_url: str, redis_store: Redi
     assert (score, json.loads(member[40:])["open"]) == (1_763_632_800_000_000, "100.5")
 
 
+def test_a_prefix_means_itself_whatever_letters_it_has(
+    private_redis: PrivateRedis, private: RedisHotStore
+) -> None:
+    private.put_ticks(ticks({}))
+    private.mark_whole("ticks.v1:0", private.era())
+    with (
+        closing(RedisHotStore(private_redis.url, prefix="t?[a-l]*")) as odd,
+        closing(RedisHotStore(private_redis.url, prefix="t[l]")) as other,
+    ):
+        odd.put_quotes([quote(symbol="ETH/USD")])
+        listed = [each.series() for each in (private, odd, other)]
+
+    assert listed == [{("BTC-USD", "KRAKEN")}, {("ETH/USD", "KRAKEN")}, set()]
+
+
 def test_scripts_that_the_server_lost_are_loaded_again(
     private_redis: PrivateRedis, private: RedisHotStore
 ) -> None:
