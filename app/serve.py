@@ -31,12 +31,13 @@ from app.api.services import Services
 from app.api.wire import DirectProtocol
 from app.api.ws import MOST_BYTES
 from app.compose import READS, ROLES
-from app.errors import BrokerUnavailable, ConfigError, RegistryError
+from app.errors import BrokerUnavailable
+from app.exits import in_words
 from app.log_reader import LogReader
 from app.logs import configure
 from app.settings import Settings, load
 from app.topics import TopicPartition
-from app.worker import EXIT_CONFIG, ready_file
+from app.worker import ready_file
 from connectors.access_postgres import PostgresAuditLog, PostgresKeyStore
 from connectors.hot_redis import RedisHotStore
 from connectors.kafka_admin import KafkaAdmin
@@ -254,13 +255,8 @@ def progress(admin: KafkaAdmin, settings: Settings) -> tuple[Sequence[Place], Ma
 
 def main() -> None:
     """Run the API; a wrong configuration ends it with status 2."""
-    try:
+    with in_words():
         serve()
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_CONFIG)
-    except (BrokerUnavailable, RegistryError) as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -22,14 +22,13 @@ from faust import Worker
 from app import preflight, topic_watch
 from app import settings as configuration
 from app.compose import READS, ROLES, WRITES, Role, worker
-from app.errors import BrokerUnavailable, ConfigError, RegistryError
+from app.errors import ConfigError
+from app.exits import EXIT_CONFIG, in_words
 from app.logs import configure
 from app.warm_up import warm_up
 from connectors.kafka_admin import KafkaAdmin
 
 STOP_WITHIN_S = 20.0
-EXIT_CONFIG = 2
-"""Exit status of a wrong configuration, which no restart mends."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 STEADY_AFTER_S = 30.0
 """One that ran for so long is started again soon."""
@@ -158,18 +157,13 @@ def main() -> None:
     roles = (*ROLES, "all")
     if len(sys.argv) != 2 or sys.argv[1] not in roles:  # noqa: PLR2004
         sys.exit(f"usage: python -m app.worker {{{'|'.join(roles)}}}")
-    try:
+    with in_words():
         if sys.argv[1] == "all":
             settings = configuration.load()
             configure(settings.log_level)
             preflight.require(ROLES, settings)
             sys.exit(Supervisor(settings.home, settings.metrics_port).run())
         run(next(role for role in ROLES if role == sys.argv[1]))
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_CONFIG)
-    except (BrokerUnavailable, RegistryError) as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":
