@@ -72,18 +72,16 @@ class Bars:
         new = [tick.record for tick in late if tick.offset > self._late_through]
         self._out.late(new, self._core.partition)
 
-    async def idle(self, now_us: int) -> int | None:
+    async def idle(self, now_us: int) -> None:
         """Let the clock tick where that makes a bar final, and only there.
 
-        It counts at the time at which Kafka appended it: a worker's own clock may be wrong.
+        It counts at the time that it has in the log.
         """
         self._clock_before(self._core.offset + 1)
         if self._clocks or not self._core.is_due(now_us):
-            return None
+            return
         fence = self._core.partition, self._core.offset
-        appended_us = await asyncio.to_thread(self._out.clock, now_us, *fence)
-        self._core.clock(appended_us)
-        return appended_us
+        self._core.clock(await asyncio.to_thread(self._out.clock, now_us, *fence))
 
     def emit(self, *, full: bool) -> None:
         """Publish every bar that changed; longer bars' provisional values once a checkpoint."""

@@ -28,9 +28,12 @@ from app.domain.plan import Plans
 from app.domain.quotes import QuoteBook
 from app.domain.watch import Limits
 from app.engine.block import Reading
-from app.engine.engine import Cadence, Engine
+from app.engine.broker_clock import BrokerClock
+from app.engine.cadence import Cadence
+from app.engine.engine import Engine
 from app.engine.lease import HEARTBEAT_S, SESSION_S, Lease
 from app.engine.publisher import Publisher
+from app.engine.rows import StateTable
 from app.engine.sink import Sink
 from app.engine.source import Source
 from app.engine.transport import BlockApp
@@ -114,13 +117,13 @@ def worker(role: Role, settings: Settings, on_ready: Callable[[], None]) -> Bloc
     )
     client = settings.kafka_client_config()
     app = faust_app(role, settings)
-    lease = Lease()
-    publisher = Publisher(client, lease)
+    lease, clock = Lease(), BrokerClock()
+    publisher = Publisher(client, lease, clock)
     source = Source(client, readings(role, settings, registry))
     cadence = Cadence(
         settings.emit_every_s, settings.checkpoint_every_s, clock_every_s=settings.clock_every_s
     )
-    engine = Engine(app, source, publisher, lease, cadence, metrics, on_ready)
+    engine = Engine(app, source, publisher, lease, clock, cadence, metrics, on_ready)
     outlets = Outlets(
         publisher, registry, metrics,
         partitions=settings.partitions, prefix=settings.topic_prefix,
@@ -150,12 +153,12 @@ def faust_app(role: Role, settings: Settings) -> BlockApp:
         settings.group_of(role),
         broker=[f"kafka://{host}" for host in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=settings.faust_credentials(),
-        store="memory://",
+        Table=StateTable,
         datadir=str(settings.home / "state" / role),
         topic_partitions=settings.partitions,
         topic_disable_leader=True,
         topic_replication_factor=settings.replication,
-        table_standby_replicas=0,
+        table_standby_replicas=settings.standby_replicas if role == "compute" else 0,
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,

@@ -1,7 +1,8 @@
 """What time it is at the broker, by whose clock records are appended and bars closed.
 
 A worker's clock is only where it starts from: it may be minutes off, and jump. Every record that
-was appended says how late it is at least, and one of our own, just acknowledged, exactly.
+was appended says how late it is at least, and one of our own to a topic that the broker stamps,
+just acknowledged, how late it is: a little less, by the way of the answer, and never more.
 """
 
 import time

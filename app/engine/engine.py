@@ -9,21 +9,22 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from app.engine import checkpoint
+from app.engine.agent import CHANGELOG, Agent
 from app.engine.block import Block
 from app.engine.broker_clock import BrokerClock
+from app.engine.cadence import Cadence
 from app.engine.lease import Lease
 from app.engine.liveness import Liveness
 from app.engine.publisher import Publisher
+from app.engine.rows import Rows
 from app.engine.source import Source
 from app.engine.stage import Stage
 from app.engine.transport import BlockApp
-from app.errors import LogShrunk
+from app.errors import LogShrunk, TapelineError
 from app.metrics import Metrics
 from app.topics import TopicPartition
 
@@ -32,48 +33,14 @@ _log = structlog.get_logger(__name__)
 LEAVE_WITHIN_S = 2.0
 """How long a block in work may hold up a rebalance or a stop."""
 
+TIME = {"message.timestamp.type": "LogAppendTime", "retention.ms": "3600000"}
+"""Of the topic that tells the broker's time: its records are read by nobody."""
+
+SETTLE_WITHIN_S = 0.5
+"""How long each changelog's end may take to be told."""
+
 EXIT_SOFTWARE = 70
 """Exit status when an invariant broke or a cap was passed: nothing acked, a restart replays."""
-
-
-@dataclass(slots=True)
-class Agent:
-    """One arrow of the flow.
-
-    Attributes:
-        name: Names the Faust agent, its table and its metrics.
-        topic: Topic it reads.
-        stage: Makes its stage for a partition.
-        table: Faust table that keeps its state; None for stateless ones.
-        stages: Its stages by partition.
-        numbers: Number of the last checkpoint by partition.
-    """
-
-    name: str
-    topic: str
-    stage: Callable[[int], Stage]
-    table: Any = None
-    stages: dict[int, Stage] = field(default_factory=dict)
-    numbers: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Cadence:
-    """How often things happen, in seconds.
-
-    Attributes:
-        emit_every_s: Between two emissions of what changed.
-        checkpoint_every_s: Between two checkpoints.
-        clock_every_s: Between two times that a stage is told the time.
-        stuck_after_s: Without progress for so long, with records to read, the process ends.
-        restore_within_s: State not restored for so long after an assignment, likewise.
-    """
-
-    emit_every_s: float
-    checkpoint_every_s: float
-    stuck_after_s: float = 60.0
-    restore_within_s: float = 80.0  # Faust gives up its recovery, silently, after 90 s
-    clock_every_s: float = 1.0
 
 
 class Engine:
@@ -84,6 +51,7 @@ class Engine:
         source: Where blocks come from.
         publisher: Where records go.
         lease: The right to write; the transport renews it.
+        clock: The broker's time, which the engine asks for.
         cadence: How often to emit and to checkpoint.
         metrics: What is counted.
         on_ready: Called whenever partitions were assigned and their state restored.
@@ -95,6 +63,7 @@ class Engine:
         source: Source,
         publisher: Publisher,
         lease: Lease,
+        clock: BrokerClock,
         cadence: Cadence,
         metrics: Metrics,
         on_ready: Callable[[], None],
@@ -108,18 +77,21 @@ class Engine:
         self._on_ready = on_ready
         self._leaving = False
         self._turn = 0
+        self._time: Any = None
         self._liveness = Liveness(cadence.stuck_after_s, cadence.restore_within_s)
         self._applying: asyncio.Future[None] | None = None
         self._agents: list[Agent] = []
+        self._rows: dict[str, Rows] = {}
         self._quiet = asyncio.Lock()
-        self._clock = BrokerClock()
+        self._clock = clock
         self._emitted_at = 0.0
         self._committed: dict[TopicPartition, int] = {}
         app.flow = self
 
     def add(self, name: str, topic: str, stage: Callable[[int], Stage], *, stateful: bool) -> None:
         """Add an agent that works on the blocks of `topic`; one stage a partition."""
-        table = None
+        agent = Agent(name, topic, stage)
+        self._agents.append(agent)
         if stateful:
             table = self.app.Table(
                 f"{name}-state",
@@ -128,8 +100,8 @@ class Engine:
                 partitions=self.app.conf.topic_partitions,
                 extra_topic_configs=CHANGELOG,
             )
-        agent = Agent(name, topic, stage, table)
-        self._agents.append(agent)
+            agent.rows, agent.changelog = table.data, table.changelog_topic_name
+            self._rows[agent.changelog] = agent.rows
         channel = self.app.topic(
             topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
@@ -144,11 +116,16 @@ class Engine:
 
     def start_pulse(self) -> None:
         """Register the clock of the engine: emissions, checkpoints, watchdog."""
+        self._time = self.app.topic(f"{self.app.conf.id}-time", partitions=1, config=TIME)
         self.app.task(self._pulse)
 
     def reads(self, topic: str) -> bool:
         """Return whether the topic is read in blocks."""
         return any(agent.topic == topic for agent in self._agents)
+
+    def rows(self, changelog: str) -> Rows:
+        """Return the rows of the agent that has a changelog."""
+        return self._rows[changelog]
 
     def expect(self, partitions: int) -> None:
         """Partitions were assigned: their state must be restored within `restore_within_s`."""
@@ -162,10 +139,11 @@ class Engine:
         for agent in self._agents:
             agent.stages.clear()
         try:
+            await self._ask_time()
             for agent in self._agents:
                 for tp in committed:
                     if tp.topic == agent.topic:
-                        start = await self._begin(agent, tp, committed[tp])
+                        start = await agent.begin(tp.partition, committed[tp])
                         self._still(turn)
                         starts[tp] = min(starts.get(tp, start), start)
             bounds = await asyncio.wrap_future(self.source.bounds(starts.keys()))
@@ -201,9 +179,27 @@ class Engine:
             await self._checkpoint()
         except Exception as error:  # noqa: BLE001 - the engine's boundary
             self.fail(error)
+        await self._settle()
         for agent in self._agents:
             agent.stages.clear()
         _log.info("partitions released")
+
+    async def _settle(self) -> None:
+        """Note that the rows go to the ends of their changelogs: only an owner writes there."""
+        owned = {
+            TopicPartition(agent.changelog, partition): agent.rows
+            for agent in self._agents
+            if agent.rows is not None
+            for partition in agent.stages
+        }
+        try:
+            ends = await asyncio.wrap_future(self.source.bounds(owned.keys(), SETTLE_WITHIN_S))
+            self.lease.require()
+        except TapelineError as error:
+            _log.warning("state is to be read again", error=str(error))
+            return
+        for tp, rows in owned.items():
+            rows.settle(tp.partition, ends[tp].end - 1)
 
     def _still(self, turn: int) -> None:
         """Stop a restore that another assignment or a revocation has overtaken."""
@@ -211,19 +207,6 @@ class Engine:
             for agent in self._agents:
                 agent.stages.clear()
             raise asyncio.CancelledError
-
-    async def _begin(self, agent: Agent, tp: TopicPartition, committed: int) -> int:
-        stage = agent.stage(tp.partition)
-        if agent.table is None:
-            stage.offset = committed - 1
-        else:
-            number, rows = checkpoint.restored(tp.partition, agent.table.data.data)
-            agent.numbers[tp.partition] = number
-            # In a thread: with many symbols it takes seconds, and the heart must go on beating.
-            await asyncio.to_thread(stage.restore, rows.items())
-        await stage.begin()
-        agent.stages[tp.partition] = stage
-        return stage.offset + 1 if stage.offset >= 0 else -1
 
     async def _work(self, agent: Agent, block: Block) -> None:
         try:
@@ -264,7 +247,7 @@ class Engine:
                 self._die(self.app.crash_reason, "worker crashed")
 
     async def _beat(self) -> None:
-        checkpoint_at = clock_at = time.monotonic()
+        checkpoint_at = clock_at = asked_at = time.monotonic()
         while not self.app.should_stop:
             await asyncio.sleep(self._cadence.emit_every_s)
             try:
@@ -280,12 +263,21 @@ class Engine:
                 if now - clock_at >= self._cadence.clock_every_s:
                     clock_at = now
                     await self._tell_time()
+                if now - asked_at >= self._cadence.ask_time_every_s:
+                    asked_at = now
+                    await self._ask_time()
                 if now - checkpoint_at >= self._cadence.checkpoint_every_s:
                     checkpoint_at = now
                     await self._checkpoint()
                     self._watch()
             except Exception as error:  # noqa: BLE001 - the engine's boundary
                 self._die(error, "pulse failed")
+
+    async def _ask_time(self) -> None:
+        """Learn what time it is at the broker, of a record that it stamps."""
+        await self._time.maybe_declare()
+        name = self._time.get_topic_name()
+        self._clock.exactly(await asyncio.to_thread(self.publisher.append, name, 0, b"", b""))
 
     async def _tell_time(self) -> None:
         """Tell the stages that have applied all there is: only they know who is idle."""
@@ -294,9 +286,7 @@ class Engine:
             for agent in self._agents:
                 for partition, stage in agent.stages.items():
                     if partition not in behind:
-                        told_us = await stage.idle(self._clock.now_us())
-                        if told_us is not None:
-                            self._clock.exactly(told_us)
+                        await stage.idle(self._clock.now_us())
 
     def _behind(self) -> set[int]:
         """Return the partitions of which some topic may hold records that are not applied."""
@@ -319,14 +309,14 @@ class Engine:
             snapshot = [
                 (agent, partition, list(stage.save()))
                 for agent in self._agents
-                if agent.table is not None
+                if agent.rows is not None
                 for partition, stage in agent.stages.items()
                 if TopicPartition(agent.topic, partition) in positions
             ]
             await loop.run_in_executor(None, self.publisher.flush)
             self.lease.require()
             for agent, partition, rows in snapshot:
-                self._write(agent, partition, rows)
+                agent.write(partition, rows, self.publisher)
             await loop.run_in_executor(None, self.publisher.flush)
         if await self.app.consumer.commit_positions(positions):
             self._committed |= positions
@@ -341,12 +331,6 @@ class Engine:
                 positions[tp] = min(positions.get(tp, stage.offset + 1), stage.offset + 1)
         return {tp: at for tp, at in positions.items() if at > self._committed.get(tp, 0)}
 
-    def _write(self, agent: Agent, partition: int, rows: list[checkpoint.Row]) -> None:
-        number = agent.numbers[partition] = agent.numbers[partition] + 1
-        topic = agent.table.changelog_topic_name
-        for key, value in checkpoint.records(partition, number, rows):
-            self.publisher.publish(topic, partition, key, value)
-
     def _watch(self) -> None:
         ends = self.source.end_offsets()
         self._metrics.lag({tp: end - self._committed.get(tp, 0) for tp, end in ends.items()})
@@ -360,13 +344,3 @@ class Engine:
         """Exit at once: a Faust agent that raises would ack what it did not do."""
         _log.error(event, error=f"{type(error).__name__}: {error}", exc_info=error, **where)
         os._exit(EXIT_SOFTWARE)
-
-
-CHANGELOG = {
-    "cleanup.policy": "compact",
-    "message.timestamp.type": "LogAppendTime",
-    "segment.bytes": str(32 << 20),
-    "min.cleanable.dirty.ratio": "0.1",
-    "max.message.bytes": str(8 << 20),
-}
-"""A row that is rewritten every second fills the changelog: small segments are cleaned early."""

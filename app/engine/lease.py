@@ -6,11 +6,11 @@ member that was stopped or cut off counts from when it sent the last heartbeat t
     0 s   heartbeat sent
     2.5   `RENEW_WITHIN_S`: nothing new is begun until another is answered
     4     `HOLD_S`: what is under way may publish no more; the process ends
-    9     `DELIVER_WITHIN_S` later: what librdkafka has queued by then is not sent any more
+    9     `DELIVER_WITHIN_S` later: the broker refuses what has not come to it by then
     10    `SESSION_S`: the partitions may be another's
 
-The second between is librdkafka's: it looks for what has waited too long once a second, and
-before it sends. A process ends with nothing acked; whoever goes on replays.
+The second between is for clocks: a worker knows the broker's within much less of it. A process
+ends with nothing acked; whoever goes on replays.
 """
 
 import asyncio
@@ -19,12 +19,13 @@ from collections.abc import Callable
 from typing import Final
 
 from app.errors import LeaseLost
+from app.topics import FENCE_MS
 
 SESSION_S: Final = 10.0
 HEARTBEAT_S: Final = 1.0
 RENEW_WITHIN_S: Final = 2.5
 HOLD_S: Final = 4.0
-DELIVER_WITHIN_S: Final = 5.0
+DELIVER_WITHIN_S: Final = FENCE_MS / 1000
 _LOOK_EVERY_S = 0.02
 
 

@@ -3,13 +3,18 @@
 Idempotence keeps the records of a partition in the order in which they were published, without
 holes: what is in the log is always a prefix of what was published. A worker's publisher writes for
 as long as its lease lasts (`app.engine.lease`), and drops what it could not deliver soon after.
+
+What was built and not sent when the process was stopped goes out when it is continued, whatever
+librdkafka is told. So records carry the time at which they were made, by the broker's clock, and
+the topics that owners write refuse what is older than a while (`app.topics.Topic.is_owned`).
 """
 
 import time
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from app.engine.broker_clock import BrokerClock
 from app.engine.lease import DELIVER_WITHIN_S, Lease
 from app.errors import DeliveryFailed
 
@@ -25,12 +30,18 @@ class Publisher:
     Args:
         client: librdkafka settings that reach the broker.
         lease: The right to publish; None for one who owns no partitions.
+        clock: What time it is at the broker; None takes this machine's.
         linger_ms: How long a record may wait for company.
     """
 
     def __init__(
-        self, client: Mapping[str, object], lease: Lease | None = None, linger_ms: float = 2
+        self,
+        client: Mapping[str, object],
+        lease: Lease | None = None,
+        clock: BrokerClock | None = None,
+        linger_ms: float = 2,
     ) -> None:
+        self._clock = clock or BrokerClock()
         self._failed: str | None = None
         self._require = _always if lease is None else lease.require
         deliver_within_s = FLUSH_TIMEOUT_S if lease is None else DELIVER_WITHIN_S
@@ -56,7 +67,7 @@ class Publisher:
         self._single: Producer | None = None
 
     def append(self, topic: str, partition: int, key: bytes, value: bytes) -> int:
-        """Publish one record, and return when Kafka appended it, µs; call it from a thread.
+        """Publish one record, and return its time in the log, µs; call it from a thread.
 
         Rare ones go through a producer of their own: reports of every delivery cost too much.
 
@@ -72,7 +83,9 @@ class Publisher:
         def note(error: KafkaError | None, message: Message) -> None:
             told.append((error, message.timestamp()[1] * 1000))
 
-        self._single.produce(topic, value, key, partition, on_delivery=note)
+        self._single.produce(
+            topic, value, key, partition, on_delivery=note, timestamp=self._made_ms()
+        )
         self._single.flush(FLUSH_TIMEOUT_S)
         if not told or told[0][0] is not None:
             raise DeliveryFailed(f"{topic}[{partition}]: {told[0][0] if told else 'no answer'}")
@@ -87,7 +100,7 @@ class Publisher:
         while True:
             self._require()
             try:
-                self._producer.produce(topic, value, key, partition)
+                self._producer.produce(topic, value, key, partition, timestamp=self._made_ms())
             except BufferError:
                 self._producer.poll(0.05)
             else:
@@ -101,20 +114,17 @@ class Publisher:
         Raises:
             LeaseLost: The partition may be another's by now.
         """
+        produce = self._producer.produce
         for start in range(0, len(values), BATCH):
-            stop = start + BATCH
-            batch = [
-                {"key": key, "value": value}
-                for key, value in zip(keys[start:stop], values[start:stop], strict=True)
-            ]
-            while len(self._producer) + len(batch) > QUEUE:
+            while len(self._producer) + BATCH > QUEUE:
                 self._producer.poll(0.05)
             self._require()
-            queued = self._producer.produce_batch(topic, batch, partition=partition)
-            if queued != len(batch):
-                # Never a hole: what did not fit follows one by one, in order.
-                for message in batch[queued:]:
-                    self.publish(topic, partition, message["key"], message["value"])
+            made_ms, stop = self._made_ms(), start + BATCH
+            for key, value in zip(keys[start:stop], values[start:stop], strict=True):
+                try:
+                    produce(topic, value, key, partition, None, None, made_ms)
+                except BufferError:
+                    self.publish(topic, partition, key, value)
         self._producer.poll(0)
 
     def flush(self) -> None:
@@ -125,7 +135,10 @@ class Publisher:
         """
         deadline = time.monotonic() + FLUSH_TIMEOUT_S
         while True:
-            left = self._producer.flush(LOOK_EVERY_S)
+            try:
+                left = self._producer.flush(LOOK_EVERY_S)
+            except KafkaException as error:  # what leaves a hole is fatal: nothing follows it
+                raise DeliveryFailed(str(error.args[0].str())) from error
             if self._failed is not None:
                 raise DeliveryFailed(self._failed)
             if not left:
@@ -133,6 +146,9 @@ class Publisher:
             if time.monotonic() > deadline:
                 where = f"{left} records not acknowledged"
                 raise DeliveryFailed(f"{where} within {FLUSH_TIMEOUT_S:.0f} s")
+
+    def _made_ms(self) -> int:
+        return self._clock.now_us() // 1000
 
     def _note_failure(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

@@ -87,9 +87,11 @@ class Source:
         self._thread.submit(self._fetch_for, found)
         return found
 
-    def bounds(self, tps: Collection[TopicPartition]) -> Future[dict[TopicPartition, Bounds]]:
-        """Ask the broker where the log of each partition begins and ends."""
-        return self._thread.submit(self._bounds, tps)
+    def bounds(
+        self, tps: Collection[TopicPartition], within_s: float = ANSWER_WITHIN_S
+    ) -> Future[dict[TopicPartition, Bounds]]:
+        """Ask the broker where the log of each partition begins and ends, each within a time."""
+        return self._thread.submit(self._bounds, tps, within_s)
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the next offset to read of each partition that was read from."""
@@ -113,8 +115,10 @@ class Source:
             {tp: BEGINNING if offset < 0 else offset for tp, offset in positions.items()}
         )
 
-    def _bounds(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        return {tp: Bounds(*self._consumer.bounds(tp, ANSWER_WITHIN_S)) for tp in tps}
+    def _bounds(
+        self, tps: Collection[TopicPartition], within_s: float
+    ) -> dict[TopicPartition, Bounds]:
+        return {tp: Bounds(*self._consumer.bounds(tp, within_s)) for tp in tps}
 
     def _fetch_for(self, found: Future[list[Block]]) -> None:
         """Fetch, and leave the decoding to the thread for it: both keep the order."""

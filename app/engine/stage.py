@@ -25,12 +25,8 @@ class Stage(Protocol):
     def emit(self, *, full: bool) -> None:
         """Publish what is owed: after blocks and every `emit_every`; all of it at checkpoints."""
 
-    async def idle(self, now_us: int) -> int | None:
-        """Take note of the time: all that was written has been applied. About once a second.
-
-        Returns:
-            The broker's time, µs, if it was told meanwhile.
-        """
+    async def idle(self, now_us: int) -> None:
+        """Take note of the broker's time: all that was written is applied. About once a second."""
 
     def save(self) -> Iterator[Row]:
         """Yield the rows that changed since the last call."""

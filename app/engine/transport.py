@@ -4,8 +4,9 @@ Faust's own consumer still joins the group, restores tables and takes part in re
 the topics of the flow are read by `Source` instead. What differs from Faust's consumer:
 
 - `getmany` yields one message per block, its value the block, its offset the last record's;
-- changelog topics are read as always, except that of each key only the last record of a fetch is
-  delivered: recovery wants nothing else, and Faust takes them one by one;
+- changelog records go into the rows of their table at once, and only the last of a fetch is
+  delivered: recovery wants to know how far it is, and Faust takes them one by one;
+- the changelogs of partitions that are stood by for are read on beside the flow;
 - commit positions are the checkpoints' (Faust fills the offsets between blocks one by one, and
   was seen to stop committing a partition after a restart);
 - blocks on their way to agents are bounded, so a slow agent slows the fetch.
@@ -29,6 +30,7 @@ from faust.types import TP, ConsumerMessage, Message
 
 from app.engine.block import Block
 from app.engine.lease import Lease
+from app.engine.rows import Rows
 from app.engine.source import Source
 from app.errors import TapelineError
 from app.topics import TopicPartition
@@ -38,6 +40,11 @@ FETCHES_AHEAD = 2
 
 IN_FLIGHT = 6
 """Blocks handed to agents and not yet finished, over all partitions."""
+
+STAND_BY_EVERY_S = 0.2
+"""Between two looks at the changelogs of others."""
+LOOK_EVERY_S = 0.02
+"""While there is nothing to do."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +57,9 @@ class Flow(Protocol):
 
     def reads(self, topic: str) -> bool:
         """Return whether the topic is read in blocks."""
+
+    def rows(self, changelog: str) -> Rows:
+        """Return the rows of the state that a changelog holds."""
 
     def expect(self, partitions: int) -> None:
         """Partitions were assigned; their state is about to be restored."""
@@ -86,6 +96,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._changelog_fetch: asyncio.Future[Any] | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._ready = False
+        self._stand_by_s = 0.0
         self._heard_of: Any = None
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
@@ -97,14 +108,16 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._polled()
         active = set(self._get_active_partitions())
         changelogs = {tp for tp in active if not self._flow.reads(tp.topic)}
-        if changelogs:
-            async for item in self._changelog_records(changelogs, timeout):
-                yield item
-        elif self._ready and active:
+        if self._ready:
+            await self._stand_by(changelogs)
+        if self._ready and active - changelogs:
             async for item in self._blocks():
                 yield item
+        elif changelogs and not self._ready:
+            for tp, last in await self._read_changelogs(changelogs, timeout):
+                yield tp, self._to_message(tp, last)
         else:
-            await self.sleep(0.02)
+            await self.sleep(LOOK_EVERY_S)
 
     def _polled(self) -> None:
         """Tell aiokafka that the consumer is alive, which it sees by its own fetches alone.
@@ -114,19 +127,24 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         consumer = self._thread._ensure_consumer()  # noqa: SLF001 - there is no other way to it
         consumer._subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001
 
-    async def _changelog_records(
-        self, tps: set[TP], wait_s: float
-    ) -> AsyncIterator[tuple[TP, Message]]:
+    async def _stand_by(self, tps: set[TP]) -> None:
+        """Read on in the changelogs of partitions that are another's."""
+        now_s = time.monotonic()
+        if tps and now_s >= self._stand_by_s:
+            self._stand_by_s = now_s + STAND_BY_EVERY_S
+            await self._read_changelogs(tps, 0)
+
+    async def _read_changelogs(self, tps: set[TP], wait_s: float) -> list[tuple[TP, Any]]:
+        """Put what came into its rows; return the last record of each partition."""
         generation = self.app.consumer_generation_id
         fetch = self._getmany(active_partitions=tps, timeout=wait_s)
         self._changelog_fetch = asyncio.ensure_future(fetch)
         found = await asyncio.shield(self._changelog_fetch)
+        if not self.flow_active or self.app.consumer_generation_id != generation:
+            return []
         for tp, records in found.items():
-            newest = {record.key: record for record in records}
-            for record in sorted(newest.values(), key=lambda r: r.offset):
-                if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return
-                yield tp, self._to_message(tp, record)
+            self._flow.rows(tp.topic).read(tp.partition, records)
+        return [(tp, records[-1]) for tp, records in found.items()]
 
     async def _blocks(self) -> AsyncIterator[tuple[TP, Message]]:
         generation = self.app.consumer_generation_id

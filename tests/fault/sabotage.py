@@ -71,8 +71,8 @@ BUGS = (
         (
             ("app/engine/engine.py",
              ("            for agent, partition, rows in snapshot:\n"
-             "                self._write(agent, partition, rows)\n"), ""),
-            ("app/engine/engine.py", "return stage.offset + 1 if stage.offset >= 0 else -1",
+             "                agent.write(partition, rows, self.publisher)\n"), ""),
+            ("app/engine/agent.py", "return stage.offset + 1 if stage.offset >= 0 else -1",
              "return committed"),
         ),
         (KILLS, ROLLING),
@@ -102,12 +102,11 @@ BUGS = (
         (f"{ZOMBIE}[warm-seed1]", "test_f10_postgres.py"),
     ),
     Bug(
-        "a worker that was stopped goes on writing: no lease, and a queue that waits",
+        "a worker that was stopped goes on writing: no lease, and a broker that takes all",
         (
             ("app/engine/lease.py", "        if age_s > HOLD_S:", "        if age_s < 0:"),
             ("app/engine/lease.py", "while self.age_s > RENEW_WITHIN_S:", "while self.age_s < 0:"),
-            ("app/engine/lease.py", "DELIVER_WITHIN_S: Final = 5.0",
-             "DELIVER_WITHIN_S: Final = 99.0"),
+            ("app/topics.py", "FENCE_MS = 5_000", "FENCE_MS = 99_000"),
         ),
         (f"{ZOMBIE}[compute-seed1]",),
     ),

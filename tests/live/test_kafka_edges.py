@@ -13,8 +13,10 @@ from confluent_kafka import TopicPartition as Position
 from app import topics
 from app.domain.simulator import Market, feed
 from app.engine.block import Reading
+from app.engine.broker_clock import BrokerClock
+from app.engine.publisher import Publisher
 from app.engine.source import Source
-from app.errors import BrokerUnavailable
+from app.errors import BrokerUnavailable, DeliveryFailed
 from app.partitions import partition_of
 from app.topics import TopicPartition
 from connectors.kafka_admin import KafkaAdmin, Lag
@@ -141,3 +143,22 @@ def test_blocks_step_over_what_transactions_leave_in_a_log(edge: Edge) -> None:
 
     assert found == [(0, b"a"), (1, b"b"), (7, b"c")]
     assert (rest.offsets.tolist(), list(rest.values)) == ([7], [b"c"])
+
+
+@pytest.mark.parametrize("off_s", [-6, 6], ids=["made long ago", "made by a wrong clock"])
+def test_what_an_owner_made_comes_in_time_or_not_at_all(edge: Edge, off_s: int) -> None:
+    """A worker that was stopped sends what it had built; another owns the partition by then."""
+    edge.admin.apply([topics.TICKS], 1)
+    name = edge.prefix + topics.TICKS.name
+    right = BrokerClock()
+    wrong = BrokerClock(lambda: time.time_ns() // 1000 + off_s * 1_000_000)
+    Publisher(edge.client, clock=right).append(name, 0, b"k", b"in time")
+
+    late = Publisher(edge.client, clock=wrong)
+    late.publish_many(name, 0, [b"k", b"k"], [b"1", b"2"])
+    with pytest.raises(DeliveryFailed, match="Invalid timestamp"):
+        late.flush()
+    with pytest.raises(DeliveryFailed, match="Invalid timestamp"):
+        late.append(name, 0, b"k", b"3")
+
+    assert edge.admin.ends([name]) == {TopicPartition(name, 0): 1}

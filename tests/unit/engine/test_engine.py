@@ -9,7 +9,10 @@ import pytest
 from aiokafka.errors import CommitFailedError, UnknownError
 from faust.types import TP
 
-from app.engine.engine import EXIT_SOFTWARE, Agent, Cadence, Engine
+from app.engine.agent import Agent
+from app.engine.broker_clock import BrokerClock
+from app.engine.cadence import Cadence
+from app.engine.engine import EXIT_SOFTWARE, Engine
 from app.engine.lease import Lease
 from app.engine.stage import Stage, Stateless
 from app.engine.transport import BlockConsumer
@@ -21,7 +24,9 @@ def engine(ends: dict[TopicPartition, int] | None = None, **app: object) -> Engi
     source: Any = SimpleNamespace(end_offsets=lambda: ends or {})
     parts: Any = SimpleNamespace(flow=None, **app)
     nothing: Any = None
-    return Engine(parts, source, nothing, Lease(), Cadence(0.01, 1), nothing, lambda: None)
+    return Engine(
+        parts, source, nothing, Lease(), BrokerClock(), Cadence(0.01, 1), nothing, lambda: None
+    )
 
 
 def agent(topic: str, **offsets: int) -> Agent:

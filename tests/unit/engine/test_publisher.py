@@ -4,8 +4,11 @@ import time
 from collections.abc import Callable
 
 import pytest
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as Position
 
 from app.engine import publisher as module
+from app.engine.broker_clock import BrokerClock
 from app.engine.lease import HOLD_S, Lease
 from app.engine.publisher import Publisher
 from app.errors import DeliveryFailed, LeaseLost
@@ -61,3 +64,23 @@ def test_an_appended_record_tells_the_brokers_time(kafka: MockKafka) -> None:
     kafka.create("told", 1)
 
     assert Publisher(kafka.client, lease(0)).append("told", 0, b"k", b"v") == 1_234_000
+
+
+def test_a_record_carries_the_time_at_which_it_was_made_by_the_brokers_clock(
+    kafka: MockKafka,
+) -> None:
+    """The broker refuses it when that is too long ago, whatever this machine's clock says."""
+    kafka.create("made", 1)
+    clock = BrokerClock(lambda: 5_000_000, lambda: 0)
+    it = Publisher(kafka.client, lease(0), clock)
+    it.publish("made", 0, b"k", b"one")
+    clock.exactly(7_000_000)
+    it.publish_many("made", 0, [b"k", None], [b"two", b"three"])
+    it.flush()
+
+    reader = Consumer({**kafka.client, "group.id": "made"})
+    reader.assign([Position("made", 0, 0)])
+    read = reader.consume(3, 10)
+    assert [(m.value(), m.timestamp()[1]) for m in read] == [
+        (b"one", 5_000), (b"two", 7_000), (b"three", 7_000),
+    ]  # fmt: skip
