@@ -2,13 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import redis
 
+from app.domain.ports import Held, HotStore
 from app.errors import StoreRejected, StoreUnavailable
 from connectors.hot_redis import RedisHotStore
 from tests.contract.conftest import PrivateRedis
@@ -16,6 +18,12 @@ from tests.contract.records import at, bar, quote, ticks
 
 pytestmark = pytest.mark.live
 SERIES = ("BTC-USD", "KRAKEN", "M1")
+HELD: dict[str, Callable[[HotStore], Held[Any]]] = {
+    "bars": lambda store: store.bar_texts("bars.v1:0", *SERIES, 10),
+    "ticks": lambda store: store.tick_texts("ticks.v1:0", "BTC-USD", "KRAKEN", 10),
+    "quote": lambda store: store.held_quote("quotes.v1:0", "BTC-USD", "KRAKEN"),
+}
+"""What readers ask together with whether it is whole."""
 
 
 @pytest.fixture
@@ -143,6 +151,29 @@ def test_a_server_that_does_not_answer_is_unavailable_in_time(
     with pytest.raises(StoreUnavailable):
         private.latest_bar(*SERIES)
     assert time.monotonic() - started < 5
+
+
+@pytest.fixture
+def busy(private_redis: PrivateRedis, private: RedisHotStore) -> Iterator[RedisHotStore]:
+    """Return a store whose server runs a script, for as long as the test lasts."""
+    private.ping()
+    private_redis.ask("CONFIG", "SET", "busy-reply-threshold", "10")
+    runner = redis.Connection("127.0.0.1", private_redis.port)
+    runner.send_command("EVAL", "while true do end", "0")
+    with pytest.raises(redis.ResponseError, match="BUSY"):
+        private_redis.ask("PING")
+    yield private
+    runner.disconnect()
+
+
+@pytest.mark.parametrize("noun", HELD)
+def test_a_server_that_runs_a_script_is_unavailable_to_readers(
+    busy: RedisHotStore, noun: str
+) -> None:
+    """The client puts the number and the text of the command before what the server said."""
+    with pytest.raises(StoreUnavailable, match=r"^Redis: BUSY Redis is busy") as caught:
+        HELD[noun](busy)
+    assert "BTC-USD" not in str(caught.value)
 
 
 def test_out_of_memory_is_unavailable_and_leaves_the_old_value_whole(
