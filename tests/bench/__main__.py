@@ -1,6 +1,7 @@
 """``python -m tests.bench NAME``, which is what ``tapeline bench NAME`` runs."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,40 @@ def engine(  # noqa: PLR0913 - options of the command line
     from tests.bench import engine as bench  # noqa: PLC0415 - polars and Kafka only when needed
 
     bench.engine(ticks, symbols, rounds, faust_ticks, workers, as_json=as_json)
+
+
+@commands.command("peers")
+def peers(  # noqa: PLR0913 - options of the command line
+    ticks: Ticks = 5_000_000,
+    symbols: Symbols = 50,
+    rounds: Rounds = 3,
+    event_rate: Annotated[
+        float, typer.Option(min=1, help="Ticks a second of event time; a minute must be over soon.")
+    ] = 1_000,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this one; again for more.")
+    ] = None,
+    ticks_of: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=TICKS", help="It gets at most so many; again for more."),
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="An SVG, written here.")] = None,
+    require: Annotated[bool, typer.Option("--require", help="Fail if one is left out.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Faust, quixstreams, bytewax, pathway, Kafka Streams and Flink SQL at Tapeline's job.
+
+    Each makes one-minute bars of the same Avro ticks into a topic of its own. What they need is
+    installed under TAPELINE_HOME at the first run, about 2 GB; it is no dependency of ours. NAME is
+    bare-aiokafka, bare-java, faust, faust-windowed, quixstreams, bytewax, pathway, kafka-streams,
+    kafka-streams-2, flink, tapeline or tapeline-2.
+    """
+    from tests.bench import rivals as bench  # noqa: PLC0415
+
+    options = bench.Options(
+        ticks, symbols, rounds, event_rate, tuple(only or ()), tuple(ticks_of or ())
+    )
+    raise typer.Exit(bench.peers(options, picture, require=require, as_json=as_json))
 
 
 @commands.command("source")

@@ -36,22 +36,21 @@ def figures(runs: Sequence[Run], bare: Sequence[Run]) -> dict[str, Any]:
 
 def show(systems: dict[str, dict[str, Any]]) -> None:
     """Print the table for people."""
-    table(
-        COLUMNS,
-        [
-            (
-                name,
-                f"{each['ticks']:,}",
-                f"{each['ticks_per_s']:,}",
-                "-".join(f"{rate:,}" for rate in each["ticks_per_s_range"]),
-                f"{each['ratio_to_bare_consumer']:.3f}",
-                "-".join(f"{ratio:.3f}" for ratio in each["ratio_range"]),
-                f"{each['cpu_s_per_million']:,.2f}",
-                f"{each['peak_mb']:,}",
-                each["rounds"],
-            )
-            for name, each in systems.items()
-        ],
+    table(COLUMNS, [row(name, each) for name, each in systems.items()])
+
+
+def row(name: str, each: dict[str, Any]) -> tuple[object, ...]:
+    """Return the cells of one system, by `COLUMNS`."""
+    return (
+        name,
+        f"{each['ticks']:,}",
+        f"{each['ticks_per_s']:,}",
+        "-".join(f"{rate:,}" for rate in each["ticks_per_s_range"]),
+        f"{each['ratio_to_bare_consumer']:.3f}",
+        "-".join(f"{ratio:.3f}" for ratio in each["ratio_range"]),
+        f"{each['cpu_s_per_million']:,.2f}",
+        f"{each['peak_mb']:,}",
+        each["rounds"],
     )
 
 

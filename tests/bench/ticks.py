@@ -25,8 +25,10 @@ from schemas.registry import built_in
 from tests.bench.ground import BenchFailed, Ground
 
 START_US = 1_700_000_000_000_000
-STEP_US = 75.0
-"""Between two ticks of the simulator, of which three in four are trades: one each 100 us."""
+TRADE_US = 100.0
+"""Event time between two trades, unless told otherwise."""
+TRADES_IN = 0.75
+"""Share of the simulator's ticks that are trades."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SLICE_S = 0.05
 KEPT = ("symbol", "venue", "event_time", "sequence", "price", "size")
@@ -40,10 +42,12 @@ class Bars:
     expected: dict[Key, Values]
 
 
-def trades(count: int, symbols: int, seed: int = 7) -> Iterator[pl.DataFrame]:
+def trades(
+    count: int, symbols: int, seed: int = 7, trade_us: float = TRADE_US
+) -> Iterator[pl.DataFrame]:
     """Yield exactly `count` trades in frames, each with a trade id and a sequence number."""
     left = count
-    market = Market(seed=seed, symbols=symbols, start_us=START_US, step_us=STEP_US)
+    market = Market(seed=seed, symbols=symbols, start_us=START_US, step_us=trade_us * TRADES_IN)
     for frame in feed(market):
         block = frame.drop("poison").filter(pl.col("price").is_not_null()).head(left)
         yield block
@@ -59,13 +63,20 @@ class Sent(NamedTuple):
     bytes_per_tick: float
 
 
-def publish(here: Ground, count: int, symbols: int, topic: Topic, pace: Pace | None = None) -> Sent:
+def publish(  # noqa: PLR0913 - all of them plain numbers and names
+    here: Ground,
+    count: int,
+    symbols: int,
+    topic: Topic,
+    pace: Pace | None = None,
+    trade_us: float = TRADE_US,
+) -> Sent:
     """Publish trades to ticks.raw.v1, or to ticks.v1 as normalization would have."""
     publisher = Publisher(here.client)
     partitions = here.settings.partitions
     written = dict.fromkeys(range(partitions), 0)
     kept, size = [], 0
-    for frame in _paced(trades(count, symbols), pace):
+    for frame in _paced(trades(count, symbols, trade_us=trade_us), pace):
         kept.append(frame.select(KEPT))
         homes = {s: partition_of(s, partitions) for s in frame["symbol"].unique().to_list()}
         home = frame["symbol"].replace_strict(homes, return_dtype=pl.Int64)
