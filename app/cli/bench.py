@@ -21,7 +21,9 @@ PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_optio
 
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="engine, source, pipeline or stages.")] = "engine",
+    name: Annotated[
+        str, typer.Argument(help="engine, peers, pipeline, and others: see bench --help.")
+    ] = "engine",
 ) -> None:
     """Measure, print a table, and with --json a last line for programs; `bench NAME --help`.
 
