@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import redis
 
-from app.domain.ports import BarText, Row
+from app.domain.ports import BarText, Held, Row
 from connectors.hot_guards import RANK_WIDTH
 from schemas.json_form import Kind, fields, from_jsonable, microseconds
 
@@ -27,6 +27,32 @@ class Question(NamedTuple, Generic[T]):
 
     ask: Callable[[redis.Redis], Any]
     read: Callable[[Any], T]
+
+
+def held(server: redis.Redis, mark: str, question: Question[T]) -> Held[T]:
+    """Return the answer, and whether the part with that key of its mark was whole meanwhile.
+
+    One trip and no transaction: out of memory, Redis refuses all of one, what only reads among it.
+    So the mark is read on both sides of the answer, and the era behind it. A store that was
+    emptied, or was still being filled, lacks it on one side; one that lost something is in
+    another era than its mark.
+    """
+    with server.pipeline(transaction=False) as pipeline:
+        pipeline.get(mark)
+        question.ask(pipeline)
+        pipeline.info("server", "stats")
+        pipeline.get(mark)
+        before, answer, info, behind = pipeline.execute()
+    return Held(question.read(answer), before == behind == era_of(info))
+
+
+def era_of(info: Mapping[str, Any]) -> str:
+    """Return the era that a server's sections `server` and `stats` tell of.
+
+    A restart may come back with less than was told, however it saves; so may a replica that takes
+    over. An eviction takes a key without a word.
+    """
+    return f"{info['run_id']}:{info['evicted_keys']}"
 
 
 def bars(

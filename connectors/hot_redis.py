@@ -4,7 +4,7 @@ Under which names, and in which form, is in `hot_keys`.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
@@ -157,17 +157,8 @@ class RedisHotStore(HotStore):
         return question.read(answer)
 
     def _held(self, part: str, question: Question[T]) -> Held[T]:
-        """Return the answer, and whether `part` was whole then.
-
-        In one transaction: between two a store could be emptied, or filled again.
-        """
-        with self._redis.pipeline() as pipeline:
-            question.ask(pipeline)
-            pipeline.get(self._keys.whole(part))
-            pipeline.info("server", "stats")
-            with translating():
-                answer, mark, info = pipeline.execute()
-        return Held(question.read(answer), mark is not None and mark == _era(info))
+        with translating():
+            return hot_questions.held(self._redis, self._keys.whole(part), question)
 
     @override
     def latest_bar(self, symbol: str, venue: str, timeframe: str) -> Row | None:
@@ -200,11 +191,8 @@ class RedisHotStore(HotStore):
 
     @override
     def era(self) -> str:
-        # A restart may come back with less than was told, however it saves; so may a replica that
-        # takes over. An eviction takes a key without a word.
         with translating():
-            info = self._redis.info("server", "stats")
-        return _era(info)
+            return hot_questions.era_of(self._redis.info("server", "stats"))
 
     @override
     def is_whole(self, part: str) -> bool:
@@ -231,7 +219,3 @@ def _cut(pairs: list[Any]) -> Iterator[list[Any]]:
     """Yield parts of `pairs` that do not hold the server up: 1,000 bars take it some 5 ms."""
     for begin in range(0, len(pairs), 2000):
         yield pairs[begin : begin + 2000]
-
-
-def _era(info: Mapping[str, Any]) -> str:
-    return f"{info['run_id']}:{info['evicted_keys']}"

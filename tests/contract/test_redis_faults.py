@@ -12,6 +12,8 @@ import redis
 
 from app.domain.ports import Held, HotStore
 from app.errors import StoreRejected, StoreUnavailable
+from connectors import hot_questions
+from connectors.hot_questions import Question
 from connectors.hot_redis import RedisHotStore
 from tests.contract.conftest import PrivateRedis
 from tests.contract.records import at, bar, quote, ticks
@@ -192,6 +194,55 @@ def test_out_of_memory_is_unavailable_and_leaves_the_old_value_whole(
 
     private_redis.ask("CONFIG", "SET", "maxmemory", "0")
     assert private.put_quotes([quote(event_time=at("11:00"))]) == 1
+
+
+@pytest.mark.parametrize("noun", HELD)
+def test_out_of_memory_readers_are_answered_and_know_whether_it_is_whole(
+    private_redis: PrivateRedis, private: RedisHotStore, noun: str
+) -> None:
+    """Redis refuses each command of a transaction then, and none that only reads outside one."""
+    private.put_quotes([quote()])
+    private.put_bars([bar()])
+    private.put_ticks(ticks({}))
+    unmarked = HELD[noun](private)
+    for topic in ("bars.v1:0", "ticks.v1:0", "quotes.v1:0"):
+        private.mark_whole(topic, private.era())
+    marked = HELD[noun](private)
+    private_redis.ask("CONFIG", "SET", "maxmemory", "1")
+
+    with pytest.raises(StoreUnavailable, match="maxmemory"):
+        private.put_bars([bar(revision=1)])
+    assert HELD[noun](private) == marked
+    assert marked.value
+    assert (unmarked.is_whole, marked.is_whole, unmarked.value) == (False, True, marked.value)
+
+
+MEANWHILE: dict[str, Callable[[redis.Redis, str], object]] = {
+    "nothing": lambda server, _: server.ping(),
+    "emptied": lambda server, _: server.flushall(),
+    "filled": lambda server, era: server.set("mark", era),
+    "evicting": lambda server, _: server.config_set("maxmemory", "2mb"),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_is_held_is_whole_only_if_it_was_before_and_behind_the_answer(
+    private_redis: PrivateRedis, private: RedisHotStore, what: str
+) -> None:
+    era = private.era()
+    private_redis.ask("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    for n in range(20):
+        private_redis.ask("SET", f"filler {n}", "x" * 200_000, "EX", "600")
+    if what != "filled":
+        private_redis.ask("SET", "mark", era)
+    question = Question(lambda server: MEANWHILE[what](server, era), lambda answer: answer)
+
+    with redis.Redis.from_url(private_redis.url, decode_responses=True) as server:
+        held = hot_questions.held(server, "mark", question)
+
+        assert held == (True, what == "nothing")
+        assert (server.exists("mark") == 0) == (what == "emptied")
+    assert (private.era() == era) == (what != "evicting")
 
 
 def test_a_key_of_another_type_is_rejected_by_name(
