@@ -83,7 +83,8 @@ def look(admin: KafkaAdmin, settings: Settings) -> Look:
     }
     at_s = time.monotonic()
     ends = admin.ends(names)
-    return Look(at_s, ends, admin.ends(names, first=True), admin.lag(groups))
+    lags = admin.lag(groups, ends=ends)
+    return Look(at_s, ends, admin.ends(names, first=True), lags)
 
 
 def summary(settings: Settings, before: Look, now: Look) -> dict[str, Any]:
@@ -106,7 +107,8 @@ def summary(settings: Settings, before: Look, now: Look) -> dict[str, Any]:
                 "partition": lag.partition,
                 "committed": lag.committed,
                 "end": lag.end,
-                "lag": lag.records,
+                # A group may have gone past the ends while its commits were asked for.
+                "lag": max(lag.records, 0),
             }
             for lag in now.lags
         ],
