@@ -42,8 +42,11 @@ class Agent:
     stages: dict[int, Stage] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)
 
-    async def begin(self, partition: int, committed: int) -> int:
-        """Restore the stage of a partition; return where to read it from, -1 the beginning."""
+    async def begin(self, partition: int, committed: int) -> tuple[Stage, int]:
+        """Return a partition's stage as its last checkpoint left it, and where it reads on.
+
+        -1 is the beginning.
+        """
         stage = self.stage(partition)
         if self.rows is None:
             stage.offset = committed - 1
@@ -52,8 +55,7 @@ class Agent:
             # In a thread: with many symbols it takes seconds, and the heart must go on beating.
             await asyncio.to_thread(stage.restore, rows.items())
         await stage.begin()
-        self.stages[partition] = stage
-        return stage.offset + 1 if stage.offset >= 0 else -1
+        return stage, stage.offset + 1 if stage.offset >= 0 else -1
 
     def write(self, partition: int, rows: list[checkpoint.Row], publisher: Publisher) -> None:
         """Publish a checkpoint: what a stage has saved."""

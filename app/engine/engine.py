@@ -140,12 +140,15 @@ class Engine:
             agent.stages.clear()
         try:
             await self._ask_time()
-            for agent in self._agents:
-                for tp in committed:
-                    if tp.topic == agent.topic:
-                        start = await agent.begin(tp.partition, committed[tp])
-                        self._still(turn)
-                        starts[tp] = min(starts.get(tp, start), start)
+            work = [
+                (each, tp) for each in self._agents for tp in committed if tp.topic == each.topic
+            ]
+            # At once: most of it is waiting for answers.
+            begun = await asyncio.gather(*(a.begin(tp.partition, committed[tp]) for a, tp in work))
+            self._still(turn)
+            for (agent, tp), (stage, start) in zip(work, begun, strict=True):
+                agent.stages[tp.partition] = stage
+                starts[tp] = min(starts.get(tp, start), start)
             bounds = await asyncio.wrap_future(self.source.bounds(starts.keys()))
             self._still(turn)
             for tp, start in starts.items():
@@ -204,8 +207,6 @@ class Engine:
     def _still(self, turn: int) -> None:
         """Stop a restore that another assignment or a revocation has overtaken."""
         if turn != self._turn:
-            for agent in self._agents:
-                agent.stages.clear()
             raise asyncio.CancelledError
 
     async def _work(self, agent: Agent, block: Block) -> None:

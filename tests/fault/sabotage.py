@@ -72,8 +72,8 @@ BUGS = (
             ("app/engine/engine.py",
              ("            for agent, partition, rows in snapshot:\n"
              "                agent.write(partition, rows, self.publisher)\n"), ""),
-            ("app/engine/agent.py", "return stage.offset + 1 if stage.offset >= 0 else -1",
-             "return committed"),
+            ("app/engine/agent.py", "return stage, stage.offset + 1 if stage.offset >= 0 else -1",
+             "return stage, committed"),
         ),
         (KILLS, ROLLING),
     ),
