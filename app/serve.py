@@ -20,6 +20,7 @@ from app import topics
 from app.api.access.gate import Access
 from app.api.application import application
 from app.api.background import Background
+from app.api.codec import MOST_BYTES
 from app.api.edge import Edge
 from app.api.feed import Feed
 from app.api.freshness import Freshness, Place
@@ -29,7 +30,6 @@ from app.api.past import Past
 from app.api.reading import Reading
 from app.api.services import Services
 from app.api.wire import DirectProtocol
-from app.api.ws import MOST_BYTES
 from app.compose import READS, ROLES
 from app.errors import BrokerUnavailable
 from app.exits import in_words

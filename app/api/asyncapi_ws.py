@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from app.api.codec import MSGPACK, Request
 from app.api.outbox import Message
 from app.api.streams import NAME, Noun
-from app.api.ws import MSGPACK, Request
 from schemas.json_schema import TIME, example
 
 Object = dict[str, Any]

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
 
 from app.api.access.guard import require
 from app.api.access.roles import Principal, Role
+from app.api.codec import AS_JSON, AS_MSGPACK, MSGPACK, Codec, Request
 from app.api.freshness import Origin
-from app.api.outbox import MOST_RATE, THROTTLE, Message
+from app.api.outbox import MOST_RATE
 from app.api.problems import Problem, unavailable
 from app.api.services import Services
 from app.api.serving import Served
@@ -32,73 +32,8 @@ from app.errors import BrokerUnavailable, StoreUnavailable
 router = APIRouter()
 
 HEARTBEAT_S = 10.0
-MOST_BYTES = 65_536
-"""Of a request."""
 MOST_ANSWERS = 1_000
 """That wait: a client that asks and does not read is not answered for ever."""
-MSGPACK = "tapeline.msgpack"
-
-
-class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client asks; see the AsyncAPI document."""
-
-    op: str
-    id: int | str | None = None
-    streams: list[str] = []
-    resume: dict[str, str] = {}
-    throttle: float = THROTTLE
-    rate: float | None = None
-
-
-class Codec:
-    """Frames in JSON or MessagePack; keeps nothing of a connection.
-
-    Args:
-        binary: Whether MessagePack.
-    """
-
-    def __init__(self, *, binary: bool) -> None:
-        self.binary = binary
-        self._json = msgspec.json.Encoder()
-        self._msgpack = msgspec.msgpack.Encoder()
-        self._requests: Any = (
-            msgspec.msgpack.Decoder(Request) if binary else msgspec.json.Decoder(Request)
-        )
-
-    def request(self, frame: str | bytes) -> Request:
-        """Return what a frame asks.
-
-        Raises:
-            Problem: It is no request; the detail names the field and its rule.
-        """
-        if len(frame) > MOST_BYTES:
-            raise Problem(
-                413, "Request too long",
-                f"a request must have {MOST_BYTES} bytes at most, had {len(frame)}",
-            )  # fmt: skip
-        try:
-            found: Request = self._requests.decode(frame)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError) as error:
-            raise Problem(400, "Bad request", str(error)) from None
-        return found
-
-    def payload(self, message: Any) -> bytes:
-        """Return a message as the payload of a frame of the connection's kind."""
-        if not self.binary:
-            return self._json.encode(message)
-        if isinstance(message, Message):
-            message = msgspec.structs.replace(message, data=_plain(message.data))
-        return self._msgpack.encode(message)
-
-
-AS_JSON, AS_MSGPACK = Codec(binary=False), Codec(binary=True)
-
-
-def _plain(data: Any) -> Any:
-    if isinstance(data, msgspec.Raw):
-        return msgspec.json.decode(data)
-    return [_plain(each) for each in data] if isinstance(data, list) else data
-
 
 Admitted = Annotated[Principal, Depends(require(Role.VIEWER, query_token=True))]
 

@@ -20,8 +20,8 @@ from websockets.sync.client import connect
 from app import topics
 from app.api import ws
 from app.api.asyncapi import document
+from app.api.codec import Codec
 from app.api.streams import Noun
-from app.api.ws import Codec
 from app.cli.commands import commands
 from tests.unit.api.api import Api, anomaly, bar, quote, tick
 
