@@ -110,6 +110,19 @@ def stages(
     bench.stages(ticks, symbols, as_json=as_json)
 
 
+@commands.command("moves")
+def moves(
+    symbols: Symbols = 1_000,
+    rate: Annotated[float, typer.Option(min=100, help="Raw ticks a second.")] = 5_000,
+    warm: Annotated[float, typer.Option(min=1, help="Seconds before the first move.")] = 30,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """How long partitions stand still when their worker ends, without and with standbys."""
+    from tests.bench import moves as bench  # noqa: PLC0415
+
+    bench.moves(symbols, rate, warm, as_json=as_json)
+
+
 @commands.command("clients")
 def clients(  # noqa: PLR0913 - options of the command line
     count: Annotated[int, typer.Option("--clients", min=1, max=18_000)] = 10_000,
@@ -123,6 +136,26 @@ def clients(  # noqa: PLR0913 - options of the command line
     from tests.bench import clients as bench  # noqa: PLC0415
 
     bench.clients(count, symbols, streams, rate, seconds, as_json=as_json)
+
+
+@commands.command("latency")
+def latency(  # noqa: PLR0913 - options of the command line
+    rates: Annotated[
+        str, typer.Option(help="Ticks a second, one after the other.")
+    ] = "100,1000,10000,20000",
+    symbols: Symbols = 50,
+    seconds: Annotated[float, typer.Option(min=1, max=900, help="Measured, at each rate.")] = 30,
+    warm: Annotated[float, typer.Option(min=0, help="Seconds before, not counted.")] = 5,
+    probes: Annotated[
+        float, typer.Option(min=1, max=100, help="Probe ticks a second beside, half of them quotes.")
+    ] = 100,
+    page: Annotated[bool, typer.Option("--page", help="In a real Chromium, too.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """From a raw tick's producer to Kafka, Redis, Postgres, a WebSocket client and the page."""
+    from tests.bench import latency as bench  # noqa: PLC0415
+
+    bench.latency(rates, bench.Options(symbols, probes, seconds, warm, page), as_json=as_json)
 
 
 @commands.command("rest")
