@@ -147,7 +147,7 @@ def latency(  # noqa: PLR0913 - options of the command line
     seconds: Annotated[float, typer.Option(min=1, max=900, help="Measured, at each rate.")] = 30,
     warm: Annotated[float, typer.Option(min=0, help="Seconds before, not counted.")] = 5,
     probes: Annotated[
-        float, typer.Option(min=1, max=100, help="Probe ticks a second beside, half of them quotes.")
+        float, typer.Option(min=1, max=100, help="Ticks a second beside, half of them quotes.")
     ] = 100,
     page: Annotated[bool, typer.Option("--page", help="In a real Chromium, too.")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line

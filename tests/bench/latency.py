@@ -5,10 +5,7 @@ and one process watches for them everywhere (`tests.bench.observer`). A probe co
 it, or a newer one of its symbol, is: quotes and provisional bars are conflated.
 """
 
-import json
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +21,12 @@ from app.errors import ConfigError
 from connectors.producer import TickProducer
 from tests.bench import observer, shown
 from tests.bench.clients import served
+from tests.bench.eyes import Eyes
 from tests.bench.figures import machine
-from tests.bench.ground import ROOT, BenchFailed, Ground, ground
-from tests.bench.observer import Wish
+from tests.bench.ground import BenchFailed, Ground, ground
 from tests.bench.pipeline import SERVERS
 from tests.bench.probes import Flow, Probes, Sent, Sighting, send, send_probe
-from tests.bench.watch import Watch, cpu_s_of, machine_cpu_s
+from tests.bench.watch import cpu_s_of, machine_cpu_s
 
 LINGER_MS = 1.0
 """Of the producer of the raw ticks."""
@@ -38,10 +35,9 @@ WHOLE = ("Kafka quotes", "Kafka bars", "Postgres")
 """Places that must show every probe, or a newer one."""
 LOGS = {"ticks.raw.v1, appended": topics.RAW, "ticks.v1, made": topics.TICKS}
 """By the records' own times: whole milliseconds, so at most."""
-SETTLE_S = 1.0
-WITHIN_S = 120.0
+SETTLE_S, WITHIN_S = 1.0, 120.0
 GREW_S = 2.0
-"""Lag has grown when it is longer by so much of the flow."""
+"""Lag has grown when it is more by so many seconds' ticks."""
 
 
 class Options(NamedTuple):
@@ -52,44 +48,6 @@ class Options(NamedTuple):
     seconds: float
     warm_s: float
     page: bool
-
-
-class Eyes:
-    """The observer, in a process of its own."""
-
-    def __init__(self, here: Ground, probes: Probes, url: str, *, page: bool) -> None:
-        settings = here.settings
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.observer"],
-            cwd=ROOT, env=here.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.watch = Watch(self._process.pid)
-        wish = Wish(
-            here.client, settings.topic_prefix, settings.partitions, settings.redis_url,
-            settings.redis_prefix, here.env["POSTGRES_URL"], url, list(probes.symbols), page,
-        )  # fmt: skip
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(wish._asdict()) + "\n")
-        self._process.stdin.flush()
-
-    def expect(self, word: str) -> None:
-        """Wait until it says so."""
-        assert self._process.stdout
-        if (said := self._process.stdout.readline().strip()) != word:
-            raise BenchFailed(f"the observer must say {word}, said {said!r}")
-
-    def end(self) -> dict[str, list[Sighting]]:
-        """Return what it saw, by place."""
-        out, _ = self._process.communicate(timeout=WITHIN_S)
-        found: dict[str, list[Sighting]] = json.loads(out)
-        return found
-
-    def close(self) -> None:
-        """End it, whatever it does."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
-        self.watch.stop()
 
 
 def latency(rates: str, options: Options, *, as_json: bool) -> None:
@@ -105,8 +63,8 @@ def latency(rates: str, options: Options, *, as_json: bool) -> None:
         if not as_json:
             _show(found[-1])
     if as_json:
-        about = {"poll_postgres_s": observer.POLL_S, "linger_ms": LINGER_MS, "machine": machine()}
-        json_line({"latency": found, **options._asdict(), **about})
+        how = {"postgres_poll_s": observer.POLL_S, "linger_ms": LINGER_MS, "machine": machine()}
+        json_line({"latency": found, **options._asdict(), **how})
 
 
 def rates_of(text: str) -> list[float]:
@@ -120,9 +78,7 @@ def rates_of(text: str) -> list[float]:
     except ValueError:
         rates = [0.0]
     if not all(1 <= rate < math.inf for rate in rates):
-        raise ConfigError(
-            f"--rates must be ticks a second, 1 at least, such as 100,1000, was {text!r}"
-        )
+        raise ConfigError(f"--rates must be ticks a second, such as 100,1000, was {text!r}")
     return rates
 
 
@@ -144,12 +100,14 @@ def _measured(here: Ground, rate: float, options: Options) -> dict[str, Any]:
             note(f"{rate:,.0f} ticks/s for {options.warm_s:g} s and {options.seconds:g} s")
             flow = Flow.made(producer, rate, options.symbols, options.warm_s + options.seconds)
             before = aside.submit(_lag, here, options.warm_s)
-            servers_s, (busy_s, cores_s) = _servers_cpu_s(), machine_cpu_s()
+            servers_s = {name: cpu_s_of(command) for name, command in SERVERS.items()}
+            busy_s, cores_s = machine_cpu_s()
             sent = send(producer, flow, probes, len(lead), options.probes)
-        servers_now_s, (busy_now_s, cores_now_s) = _servers_cpu_s(), machine_cpu_s()
+        servers_now_s = {name: cpu_s_of(command) for name, command in SERVERS.items()}
+        busy_now_s, cores_now_s = machine_cpu_s()
         lag = {"first": before.result(), "last": _lag(here)}
         _until_read(here)
-        seen: dict[str, list[Sighting]] = eyes.end()
+        seen = eyes.end()
         began, took_s = sent.began + options.warm_s, sent.ended - sent.began
         watches = {each.role: each.watch for each in (*workers, api)} | {"observer": eyes.watch}
         cpu = {
@@ -221,13 +179,11 @@ def _checked(here: Ground, probes: Probes, count: int, ticks: int) -> dict[str, 
 def _lag(here: Ground, after_s: float = 0) -> dict[str, int]:
     """Return how many records each role has not committed, after a while."""
     time.sleep(after_s)
-    reads = {here.settings.group_of(r): [here.settings.topic(t) for t in READS[r]] for r in ROLES}
-    lags = here.admin.lag(reads)
-    groups = {role: here.settings.group_of(role) for role in ROLES}
-    return {
-        role: sum(lag.records for lag in lags if lag.group == group and lag.end)
-        for role, group in groups.items()
-    }
+    found: dict[str, int] = {}
+    for role in ROLES:
+        reads = {here.settings.group_of(role): [here.settings.topic(t) for t in READS[role]]}
+        found[role] = sum(lag.records for lag in here.admin.lag(reads) if lag.end)
+    return found
 
 
 def _until_read(here: Ground) -> None:
@@ -239,13 +195,12 @@ def _until_read(here: Ground) -> None:
     time.sleep(SETTLE_S)  # what was read last is on its way
 
 
-def _servers_cpu_s() -> dict[str, float]:
-    return {name: cpu_s_of(command) for name, command in SERVERS.items()}
-
-
 def _show(found: dict[str, Any]) -> None:
-    line(f"\n{found['ticks_per_s']:,} ticks/s, probes among them; ms from the producer on")
-    line(f"the producer was late by {found['sender_late_ms']} ms at most\n")
+    line(f"\n{found['ticks_per_s']:,} ticks/s, probes among them; from the producer on, in ms")
+    line(
+        f"sent {found['sender_late_ms']} ms late at most; Postgres was asked every "
+        f"{1000 * observer.POLL_S:g} ms\n"
+    )
     columns = ("probes", *(f"{name}_ms" for name in SHARES), "never_seen")
     table(
         ("seen at", *(column.replace("_", " ") for column in columns)),

@@ -76,6 +76,7 @@ def test_percentiles_are_values_of_the_nearest_rank() -> None:
         "probes": 1_000, "p50_ms": 500.0, "p90_ms": 900.0, "p99_ms": 990.0, "p99.9_ms": 999.0,
         "max_ms": 1_000.0, "never_seen": 3,
     }  # fmt: skip
+    assert figures([1.0, 2.0, 3.0], 0)["p50_ms"] == 2.0
     assert figures([], 2) == {"probes": 0, "never_seen": 2}
     assert figures([7.04], 0)["p50_ms"] == figures([7.04], 0)["max_ms"] == 7.0
 
