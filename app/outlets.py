@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from app import topics
+from app.domain.bars import BarRow
 from app.domain.normalize import Normalized
 from app.engine.block import Block
 from app.engine.publisher import Publisher
@@ -12,6 +13,7 @@ from app.partitions import partition_of
 from app.topics import Topic
 from schemas.record import RecordCodec
 from schemas.registry import Registry
+from schemas.row_pack import RowPacker
 
 Record = Mapping[str, object]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,6 +43,7 @@ class Outlets:
         self._metrics = metrics
         self._partitions = partitions
         self._prefix = prefix
+        self._bars = RowPacker(topics.BARS.schema, registry)
         self._codecs = {topic: RecordCodec(topic.schema, registry) for topic in topics.ALL}
 
     def ticks(self, partition: int, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
@@ -48,13 +51,13 @@ class Outlets:
         if values:
             self._publisher.publish_many(self._name(topics.TICKS), partition, keys, values)
 
-    def bars(self, bars: Iterable[Record], partition: int) -> None:
+    def bars(self, bars: Iterable[BarRow], partition: int) -> None:
         """Publish bars."""
+        name, pack, publish = self._name(topics.BARS), self._bars.pack, self._publisher.publish
         for bar in bars:
-            at = (_instant(bar["open_time"]) - _EPOCH) // timedelta(microseconds=1)
-            key = f"{bar['symbol']}@{bar['venue']}|{bar['timeframe']}|{at}"
-            self._send(topics.BARS, partition, key, bar)
-            self._metrics.bar(str(bar["timeframe"]), str(bar["reason"]))
+            key = f"{bar.symbol}@{bar.venue}|{bar.timeframe}|{bar.open_time}"
+            publish(name, partition, key.encode(), pack(bar))
+            self._metrics.bar(bar.timeframe, bar.reason)
 
     def quotes(self, quotes: Iterable[Record], partition: int) -> None:
         """Publish latest quotes."""
@@ -137,9 +140,3 @@ class Outlets:
 def letter_key(topic: str, partition: int, offset: int, by: str) -> str:
     """Return the key of a dead letter: the record's place, and who refused it, if that is told."""
     return f"{topic}|{partition}|{offset}" + (f"|{by}" if by else "")
-
-
-def _instant(value: object) -> datetime:
-    if not isinstance(value, datetime):
-        raise TypeError(f"open_time must be a datetime, was {value!r}")
-    return value

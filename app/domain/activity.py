@@ -28,14 +28,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.domain.bars import SCALE, Bar, record
+from app.domain.bars import SCALE, Bar, BarRow, bar_row
 from app.domain.partials import EVERYTHING, VOLUME, Uses, fold
 from app.domain.trades import ABSENT, Codes, Marks, Trades
 from app.errors import ConfigError
 from schemas.compiled import compiled
 from schemas.packed import Positions
 
-Record = dict[str, object]
 Name = tuple[str, str]
 Words = npt.NDArray[np.uint64]
 
@@ -138,7 +137,7 @@ class ActivityBars:
         self._runs: dict[Name, dict[str, _Run]] = {}
         self._fresh: set[tuple[Name, str]] = set()
         self._unsaved: set[Name] = set()
-        self._closed: list[Record] = []
+        self._closed: list[BarRow] = []
 
     def fold(self, trades: Trades, after: int = ABSENT, uses: Uses | None = None) -> None:
         """Fold one block of accepted ticks, in log order.
@@ -161,7 +160,7 @@ class ActivityBars:
                 theirs = np.where(has_it[trades.series], uses, 0).astype(np.uint8)
                 self._fold(each, trades, _Measured.of(trades, after, theirs))
 
-    def emit(self, *, finals_only: bool = False) -> list[Record]:
+    def emit(self, *, finals_only: bool = False) -> list[BarRow]:
         """Return the bars closed since the last call, then the open ones that changed.
 
         As bar.avsc. With `finals_only` the open ones wait.
@@ -171,7 +170,7 @@ class ActivityBars:
             for name, timeframe in sorted(self._fresh):
                 bar = self._runs[name][timeframe].bar
                 if bar is not None:
-                    out.append(self._record(name, timeframe, bar))
+                    out.append(self._row(name, timeframe, bar))
             self._fresh.clear()
         return out
 
@@ -219,7 +218,7 @@ class ActivityBars:
             bar = run.add(part, int(cut.first_us[segment]), int(cut.latest_us[segment]))
             if cut.is_closed[segment]:
                 bar.revision, bar.reason = 1, "final"
-                self._closed.append(self._record(trades.names[code], each.name, bar))
+                self._closed.append(self._row(trades.names[code], each.name, bar))
                 run.bar, run.is_first = None, False
 
     def _done(self, name: Name, each: Spec) -> int:
@@ -234,9 +233,9 @@ class ActivityBars:
         self._fresh.add((name, each.name))
         return self._runs[name][each.name]
 
-    def _record(self, name: Name, timeframe: str, bar: Bar) -> Record:
+    def _row(self, name: Name, timeframe: str, bar: Bar) -> BarRow:
         run, (venue, symbol) = self._runs[name][timeframe], name
-        return record(
+        return bar_row(
             bar, symbol, venue, timeframe, 0, partition=self.partition,
             partial=run.is_first, close_us=max(run.latest_us, run.open_us) + 1,
         )  # fmt: skip

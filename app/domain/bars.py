@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 SCALE: Final = 12
 """Decimal digits of a price or size."""
@@ -123,7 +123,51 @@ def roll_up(open_us: int, children: Iterable[Bar]) -> Bar:
     return bar
 
 
-def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
+class BarRow(NamedTuple):
+    """A bar as bar.avsc has it, in its order: times in µs, decimals unscaled."""
+
+    symbol: str
+    venue: str
+    timeframe: str
+    open_time: int
+    close_time: int
+    open: int | None
+    high: int | None
+    low: int | None
+    close: int | None
+    volume: int
+    notional: int
+    vwap: int | None
+    trades: int
+    revision: int
+    reason: str
+    is_final: bool
+    complete: bool
+    partial: bool
+    late: int
+    source_partition: int
+    first_offset: int
+    last_offset: int
+    duplicates: int
+    quotes: int
+
+    def record(self) -> dict[str, object]:
+        """Return the fields of ``bar.avsc``: decimals and aware times."""
+        return {
+            **self._asdict(),
+            "open_time": instant(self.open_time),
+            "close_time": instant(self.close_time),
+            "open": _price(self.open),
+            "high": _price(self.high),
+            "low": _price(self.low),
+            "close": _price(self.close),
+            "volume": decimal(self.volume),
+            "notional": decimal(self.notional, 2 * SCALE),
+            "vwap": _price(self.vwap),
+        }
+
+
+def bar_row(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
     bar: Bar,
     symbol: str,
     venue: str,
@@ -134,8 +178,8 @@ def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
     partial: bool,
     close_us: int | None = None,
     complete: bool = True,
-) -> dict[str, object]:
-    """Return `bar` with the fields of ``bar.avsc``.
+) -> BarRow:
+    """Return `bar` as bar.avsc has it.
 
     Args:
         bar: The bar.
@@ -148,36 +192,23 @@ def record(  # noqa: PLR0913 - a bar's names are the series' and the timeframe's
         close_us: Close time, where a session's end cuts the bar short.
         complete: Whether no gap touches it.
     """
-    vwap = None
-    if bar.volume:
-        vwap = _WIDE.divide(Decimal(bar.notional), Decimal(bar.volume)).scaleb(-SCALE, _WIDE)
-        vwap = vwap.quantize(Decimal(1).scaleb(-SCALE), context=_WIDE)
-    return {
-        "symbol": symbol,
-        "venue": venue,
-        "timeframe": timeframe,
-        "open_time": instant(bar.open_us),
-        "close_time": instant(bar.open_us + width_us if close_us is None else close_us),
-        "open": _price(bar.open),
-        "high": _price(bar.high),
-        "low": _price(bar.low),
-        "close": _price(bar.close),
-        "volume": decimal(bar.volume),
-        "notional": decimal(bar.notional, 2 * SCALE),
-        "vwap": vwap,
-        "trades": bar.trades,
-        "revision": bar.revision,
-        "reason": bar.reason,
-        "is_final": bar.revision > 0,
-        "complete": complete,
-        "partial": partial,
-        "late": bar.late,
-        "source_partition": partition,
-        "first_offset": bar.first_offset,
-        "last_offset": bar.last_offset if bar.revision else max(bar.last_offset, bar.noted_offset),
-        "duplicates": bar.duplicates,
-        "quotes": 0,
-    }
+    is_final = bar.revision > 0
+    return BarRow(
+        symbol, venue, timeframe,
+        bar.open_us, bar.open_us + width_us if close_us is None else close_us,
+        bar.open, bar.high, bar.low, bar.close,
+        bar.volume, bar.notional, _mean(bar.notional, bar.volume) if bar.volume else None,
+        bar.trades, bar.revision, bar.reason, is_final, complete, partial, bar.late,
+        partition, bar.first_offset,
+        bar.last_offset if is_final else max(bar.last_offset, bar.noted_offset),
+        bar.duplicates, 0,
+    )  # fmt: skip
+
+
+def _mean(notional: int, volume: int) -> int:
+    """Return notional / volume in units of 1e-12, half to even."""
+    mean, rest = divmod(notional, volume)
+    return mean + (2 * rest > volume or (2 * rest == volume and mean % 2))
 
 
 def _price(unscaled: int | None) -> Decimal | None:

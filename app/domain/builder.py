@@ -16,7 +16,7 @@ import numpy as np
 from app.domain import activity, quote_builder
 from app.domain.activity import ActivityBars
 from app.domain.amendments import Amendment, amended, amendment
-from app.domain.bars import Bar, decimal, instant, record
+from app.domain.bars import Bar, BarRow, bar_row, decimal, instant
 from app.domain.ids import UNKNOWN, Step, runs
 from app.domain.listing import Listing
 from app.domain.partials import Folded, Uses, fold, single
@@ -122,8 +122,8 @@ class BarBuilder:
                 self.listing(name).series.clock(now_us)
         self._quotes.clock(now_us)
 
-    def emit(self, *, base_only: bool = False) -> list[Record]:
-        """Return every bar that changed since the last call, as bar.avsc.
+    def emit(self, *, base_only: bool = False) -> list[BarRow]:
+        """Return every bar that changed since the last call, as bar.avsc has it.
 
         With `base_only` provisional values of longer bars wait; finals and revisions never do.
         """
@@ -136,7 +136,7 @@ class BarBuilder:
             for each in listing.series.emissions(base_only=base_only):
                 frame = listing.plan.ladder.rungs[each.rung].timeframe
                 out.append(
-                    record(
+                    bar_row(
                         each.bar, symbol, venue, frame.name, frame.width_us,
                         partition=self.partition, partial=each.partial,
                         close_us=each.close_us, complete=each.complete,

@@ -23,14 +23,12 @@ import numpy as np
 import polars as pl
 
 from app.domain import partials, trades
-from app.domain.bars import Bar
+from app.domain.bars import Bar, BarRow
 from app.domain.partials import HIGH_LOW, OPEN_CLOSE
 from app.domain.series import Emission, Series
 from app.domain.shelf import NEVER
 from app.domain.trades import ABSENT, Numbers, Trades
 from schemas.packed import Positions
-
-Record = dict[str, object]
 
 SIDES = ("bid", "ask", "mid")
 
@@ -160,10 +158,9 @@ def mids(bid: Numbers, ask: Numbers) -> Numbers:
     return Numbers(values, is_wide, is_null, wide)
 
 
-def labelled(record: Record, side: str) -> Record:
-    """Return the record of a quote bar, made as of trades, with its own timeframe and count."""
-    timeframe = f"{record['timeframe']}.{side}"
-    return {**record, "timeframe": timeframe, "trades": 0, "quotes": record["trades"]}
+def labelled(row: BarRow, side: str) -> BarRow:
+    """Return the row of a quote bar, made as of trades, with its own timeframe and count."""
+    return row._replace(timeframe=f"{row.timeframe}.{side}", trades=0, quotes=row.trades)
 
 
 class QuoteSeries:

@@ -16,14 +16,12 @@ from dataclasses import astuple
 import numpy as np
 
 from app.domain import quote_bars
-from app.domain.bars import Bar, record
+from app.domain.bars import Bar, BarRow, bar_row
 from app.domain.plan import Plans
 from app.domain.quote_bars import Quotes, QuoteSeries
 from app.domain.series import Series
 from app.domain.shelf import NEVER
 from app.domain.trades import ABSENT, Name
-
-Record = dict[str, object]
 
 ROW = "|quotes"
 """How the key of a saved row ends, behind symbol@venue."""
@@ -70,7 +68,7 @@ class QuoteBars:
             if due is not None and due <= now_us:
                 self._changing(name).clock(now_us)
 
-    def emit(self, *, base_only: bool = False) -> list[Record]:
+    def emit(self, *, base_only: bool = False) -> list[BarRow]:
         """Return every bar that changed since the last call, as `BarBuilder.emit`."""
         names = self._touched if base_only else self._touched | self._waiting
         self._waiting = self._waiting | self._touched if base_only else set()
@@ -82,7 +80,7 @@ class QuoteBars:
                 if side not in plan.rules.quotes:
                     continue
                 frame = plan.ladder.rungs[each.rung].timeframe
-                made = record(
+                made = bar_row(
                     each.bar, symbol, venue, frame.name, frame.width_us,
                     partition=self.partition, partial=each.partial,
                     close_us=each.close_us, complete=each.complete,

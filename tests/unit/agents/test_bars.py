@@ -7,6 +7,7 @@ import pytest
 
 from agents.bars import Bars
 from app.domain.amender import Amender
+from app.domain.bars import BarRow
 from app.domain.builder import BarBuilder
 from app.domain.catalog import SeriesEntry
 from app.engine.block import Block, Reading
@@ -17,7 +18,7 @@ from schemas.packed import pack
 from schemas.record import RecordCodec
 from schemas.registry import built_in
 from tests.unit.domain.test_quote_builder import ALL, plans, quote
-from tests.unit.domain.ticks import tick, us
+from tests.unit.domain.ticks import records, tick, us
 
 Row = dict[str, Any]
 SECOND_US = 1_000_000
@@ -41,8 +42,8 @@ class Servers:
     def late(self, _ticks: list[Row], _partition: int) -> None:
         pass
 
-    def bars(self, bars: list[Row], _partition: int) -> None:
-        self.bars_told += bars
+    def bars(self, bars: list[BarRow], _partition: int) -> None:
+        self.bars_told += records(bars)
 
 
 def agent(core: BarBuilder, servers: Servers) -> Bars:

@@ -8,6 +8,7 @@ import pytest
 
 from agents.bars import Bars
 from app.domain.amender import Amender
+from app.domain.bars import BarRow
 from app.domain.builder import BarBuilder
 from app.domain.normalize import Normalizer
 from app.engine.block import Block
@@ -17,7 +18,7 @@ from app.tick_log import ClockTick, TickLog
 from tests.unit.agents.test_bars import block
 from tests.unit.domain.test_normalize import NOW, RULES, run
 from tests.unit.domain.test_quote_builder import plans
-from tests.unit.domain.ticks import tick, us
+from tests.unit.domain.ticks import records, tick, us
 
 ROOT = Path(__file__).parents[3]
 SKEW_US = 600_000_000
@@ -69,8 +70,8 @@ class Servers:
     def late(self, ticks: list[Any], _partition: int) -> None:
         self.late_ones += ticks
 
-    def bars(self, bars: list[dict[str, Any]], _partition: int) -> None:
-        self.told += bars
+    def bars(self, bars: list[BarRow], _partition: int) -> None:
+        self.told += records(bars)
 
     def newest(self, timeframe: str = "M1") -> dict[str, Any]:
         return [bar for bar in self.told if bar["timeframe"] == timeframe][-1]

@@ -17,7 +17,7 @@ from app.domain.plan import Plans
 from app.domain.trades import of_frame
 from app.settings import load
 from tests.unit.audit.auditor import EPOCH, ledger
-from tests.unit.domain.ticks import block, tick
+from tests.unit.domain.ticks import block, records, tick
 
 VALUES = (
     "close_time", "open", "high", "low", "close", "volume", "notional", "vwap", "trades", "quotes",
@@ -95,7 +95,7 @@ def by_core(rows: Sequence[dict[str, Any]], catalog: Path) -> dict[Any, dict[str
         frame = block(*rows[start : start + 50], first_offset=start)
         appended_us = np.array([_us(row["event_time"]) for row in rows[start : start + 50]])
         builder.fold(of_frame(frame, appended_us), quote_bars.of_frame(frame, appended_us))
-        for bar in builder.emit():
+        for bar in records(builder.emit()):
             newest[bar["symbol"], bar["venue"], bar["timeframe"], _us(bar["open_time"])] = bar
     return {key: bar for key, bar in newest.items() if bar["trades"] or bar["quotes"]}
 

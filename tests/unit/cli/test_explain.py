@@ -14,7 +14,7 @@ from app.cli.commands import commands
 from app.cli.explain import ending, heading, summary, tick_fields
 from app.cli.terminal import json_line
 from app.counted_log import CountedLog
-from app.domain.bars import Bar, instant, record
+from app.domain.bars import Bar, bar_row, instant
 from app.domain.evidence import Target
 from app.domain.partials import HIGH_LOW, VOLUME, fold
 from app.domain.series import NEVER
@@ -128,7 +128,7 @@ def bar(*rows: dict[str, Any], **values: Any) -> dict[str, Any]:
     else:
         made = Bar(BAR.open_us, None, None, None, None, None, None, 0, 0, 0, -1, -1)
     width = BAR.close_us - BAR.open_us
-    fields = record(made, "BTC/USD", "KRAKEN", "M1", width, partition=0, partial=False)
+    fields = bar_row(made, "BTC/USD", "KRAKEN", "M1", width, partition=0, partial=False).record()
     return {**fields, "duplicates": 0, "quotes": 0, **values}
 
 

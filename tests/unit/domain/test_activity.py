@@ -15,7 +15,7 @@ from app.domain.partials import EVERYTHING, HIGH_LOW, OPEN_CLOSE
 from app.errors import ConfigError
 from schemas.record import RecordCodec
 from schemas.registry import built_in
-from tests.unit.domain.ticks import at, tick, trades
+from tests.unit.domain.ticks import at, records, tick, trades
 
 Row = dict[str, Any]
 UNIT = 10**12
@@ -31,7 +31,7 @@ def built(name: str, *rows: Row) -> list[Row]:
     """Return the bars of one block: those closed, then the open one."""
     bars = activity(name)
     bars.fold(trades(*rows))
-    return bars.emit()
+    return records(bars.emit())
 
 
 def seen(bars: list[Row], *fields: str) -> list[tuple[object, ...]]:
@@ -146,9 +146,9 @@ def test_a_late_trade_counts_where_it_stands_in_the_log() -> None:
     bars.emit()
     bars.fold(trades(tick("10:00:01.5", "7"), first_offset=3))
 
-    assert seen(bars.emit(), "open_time", "close_time", "open", "close", "revision", "late") == [
-        (at("12:00:00"), at("12:00:00.000001"), 7, 100, 1, 0)
-    ]
+    assert seen(
+        records(bars.emit()), "open_time", "close_time", "open", "close", "revision", "late"
+    ) == [(at("12:00:00"), at("12:00:00.000001"), 7, 100, 1, 0)]
 
 
 def test_corrections_cancels_and_quotes_are_passed_over() -> None:
@@ -167,7 +167,8 @@ def test_a_repeated_raw_offset_is_passed_over() -> None:
         bars = activity("T4", "V4")
         bars.fold(ticks, after)
         assert (
-            seen(bars.emit(), "trades", "volume", "is_final") == [(expected, expected, is_full)] * 2
+            seen(records(bars.emit()), "trades", "volume", "is_final")
+            == [(expected, expected, is_full)] * 2
         )
 
 
@@ -182,7 +183,7 @@ def test_sale_conditions_decide_what_a_trade_counts_for(size: str) -> None:
     bars.fold(ticks, uses=uses)
 
     one = Decimal(size)
-    assert seen(bars.emit(), "timeframe", "trades", "volume", "is_final") == [
+    assert seen(records(bars.emit()), "timeframe", "trades", "volume", "is_final") == [
         ("T2", 2, one, True), (f"V2{zeros}", 3, 2 * one, True), (f"N5{zeros}", 3, 2 * one, True),
         ("T2", 1, one, False),
     ]  # fmt: skip
@@ -197,20 +198,22 @@ def test_a_bar_without_any_price_is_kept_through_a_restart() -> None:
     again.restore([(key, value)])
     again.fold(trades(tick(price="7"), first_offset=2))
 
-    assert seen(again.emit(), "open", "high", "close", "volume", "vwap") == [(7, 7, 7, 3, 69)]
+    assert seen(records(again.emit()), "open", "high", "close", "volume", "vwap") == [
+        (7, 7, 7, 3, 69)
+    ]
 
 
 def test_an_open_bar_is_emitted_once_a_change_and_a_closed_one_once() -> None:
     bars = activity("T2")
     bars.fold(trades(tick()))
-    assert bars.emit(finals_only=True) == []
-    assert counts(bars.emit()) == [(1, False)]
-    assert bars.emit() == []
+    assert records(bars.emit(finals_only=True)) == []
+    assert counts(records(bars.emit())) == [(1, False)]
+    assert records(bars.emit()) == []
 
     bars.fold(trades(tick(), tick(), first_offset=1))
-    assert counts(bars.emit(finals_only=True)) == [(2, True)]
-    assert counts(bars.emit()) == [(1, False)]
-    assert bars.emit() == []
+    assert counts(records(bars.emit(finals_only=True))) == [(2, True)]
+    assert counts(records(bars.emit())) == [(1, False)]
+    assert records(bars.emit()) == []
 
 
 def test_the_bar_in_which_a_series_began_is_partial() -> None:
@@ -225,7 +228,7 @@ def test_lineage_names_the_offsets_used() -> None:
     bars = activity("T2")
     bars.fold(trades(*(tick() for _ in range(3)), first_offset=40))
 
-    assert seen(bars.emit(), "source_partition", "first_offset", "last_offset") == [
+    assert seen(records(bars.emit()), "source_partition", "first_offset", "last_offset") == [
         (3, 40, 41), (3, 42, 42),
     ]  # fmt: skip
 
@@ -248,7 +251,7 @@ def test_a_series_may_have_bars_of_its_own(size: str) -> None:
     for start, stop, after in ((0, 1, -1), (1, 2, 0), (2, 5, 1), (5, 7, 4)):
         bars.fold(trades(*rows[start:stop], first_offset=start), after)
 
-    found = seen(bars.emit(), "symbol", "timeframe", "trades", "is_final", "last_offset")
+    found = seen(records(bars.emit()), "symbol", "timeframe", "trades", "is_final", "last_offset")
     assert sorted(map(str, found)) == [
         "('BTC/USD', 'T2', 1, False, 6)",
         "('BTC/USD', 'T2', 2, True, 3)",
@@ -265,7 +268,9 @@ def test_series_and_specs_are_cut_on_their_own() -> None:
         tick(size="2"), tick(symbol="ETH/USD", size="0.5"),
     ))  # fmt: skip
 
-    assert sorted(map(str, seen(bars.emit(), "venue", "symbol", "timeframe", "volume"))) == [
+    assert sorted(
+        map(str, seen(records(bars.emit()), "venue", "symbol", "timeframe", "volume"))
+    ) == [
         "('COINBASE', 'BTC/USD', 'T2', Decimal('3.000000000000'))",
         "('COINBASE', 'BTC/USD', 'V4', Decimal('3.000000000000'))",
         "('KRAKEN', 'BTC/USD', 'T2', Decimal('5.000000000000'))",
@@ -294,7 +299,7 @@ def test_thresholds_and_sizes_beyond_64_bits_are_exact(name: str, rows: list[str
     bars = activity(name)
     for n, row in enumerate(sizes):
         bars.fold(trades(row, first_offset=n))
-    assert counts(bars.emit()) == [(len(rows), True)]
+    assert counts(records(bars.emit())) == [(len(rows), True)]
 
 
 def test_records_are_those_of_bar_avsc() -> None:
@@ -302,7 +307,7 @@ def test_records_are_those_of_bar_avsc() -> None:
     bars = activity("T2", "V0.5", "N1000000")
     bars.fold(trades(tick(), tick(), tick()))
 
-    for found in bars.emit():
+    for found in records(bars.emit()):
         assert codec.decode(codec.encode(found)) == found
 
 
@@ -355,7 +360,7 @@ def test_without_specs_there_are_no_bars() -> None:
     bars = activity()
     bars.fold(trades(tick()))
 
-    assert (bars.emit(), list(bars.save())) == ([], [])
+    assert (records(bars.emit()), list(bars.save())) == ([], [])
 
 
 def test_only_what_changed_is_saved() -> None:
@@ -443,12 +448,12 @@ def played(rows: list[Row], cuts: list[tuple[int, bool, bool]]) -> Iterator[Row]
         bars.fold(trades(*rows[start : start + size]))
         start, n = start + size, n + 1
         if is_emitted or is_restarted:
-            yield from bars.emit()
+            yield from records(bars.emit())
         if is_restarted:
             saved.update(bars.save())
             bars = activity(*SPECS)
             bars.restore(saved.items())
-    yield from bars.emit()
+    yield from records(bars.emit())
 
 
 @settings(deadline=None)

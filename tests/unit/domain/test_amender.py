@@ -12,7 +12,7 @@ from app.domain.catalog import Catalog, SeriesEntry
 from app.domain.plan import Plans
 from app.domain.timeframes import ladder
 from app.domain.trades import Name, Trades
-from tests.unit.domain.ticks import tick, trades
+from tests.unit.domain.ticks import records, tick, trades
 
 NAMES = ("M1", "M5", "M15", "H1", "H4", "D1")
 HOUR_US = 3_600_000_000
@@ -71,7 +71,7 @@ class World:
                     times_us = int(block.at_us[stop]), int(block.appended_us[stop])
                     if not self.amender.amend(*taken, *times_us):
                         self.refused.append(taken[1].offset)
-            self.published_bars += self.builder.emit()
+            self.published_bars += records(self.builder.emit())
             for key, value in self.builder.save():
                 self.saved.pop(key, None)
                 if value is not None:

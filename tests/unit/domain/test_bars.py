@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bars import Bar, Rank, empty, record, roll_up
+from app.domain.bars import Bar, Rank, bar_row, empty, roll_up
 from app.domain.partials import fold
 from app.domain.shelf import NEVER
 from app.domain.trades import of_frame
@@ -35,7 +35,7 @@ def test_volume_and_vwap_are_exact() -> None:
         MINUTE_US,
     )  # fmt: skip
 
-    row = record(bar, "BTC/USD", "KRAKEN", "M1", MINUTE_US, partition=0, partial=False)
+    row = bar_row(bar, "BTC/USD", "KRAKEN", "M1", MINUTE_US, partition=0, partial=False).record()
     assert row["volume"] == Decimal("0.8")
     assert row["notional"] == Decimal("0.9000000000005")
     assert row["vwap"] == Decimal("1.125000000001")  # 1.125000000000625, half even at 12 digits
@@ -51,7 +51,9 @@ def test_notional_beyond_128_bits_is_still_exact() -> None:
 def test_a_bar_without_volume_has_no_vwap() -> None:
     [(_, _, bar)] = partials(block(tick(size="0")), MINUTE_US)
 
-    assert record(bar, "S", "V", "M1", MINUTE_US, partition=0, partial=False)["vwap"] is None
+    assert (
+        bar_row(bar, "S", "V", "M1", MINUTE_US, partition=0, partial=False).record()["vwap"] is None
+    )
 
 
 TRADES = st.lists(
@@ -95,7 +97,7 @@ def test_any_order_and_any_cut_into_blocks_gives_the_same_bars(
 def test_low_is_below_vwap_is_below_high(size: int) -> None:
     rows = [tick(f"10:00:{n}", str(90 + 7 * n % 20), str(size + n)) for n in range(20)]
     [(_, _, bar)] = partials(block(*rows), MINUTE_US)
-    row = record(bar, "S", "V", "M1", MINUTE_US, partition=0, partial=False)
+    row = bar_row(bar, "S", "V", "M1", MINUTE_US, partition=0, partial=False).record()
 
     assert row["low"] <= row["vwap"] <= row["high"]  # type: ignore[operator]
 
@@ -180,7 +182,7 @@ def test_a_roll_up_changes_no_child() -> None:
 
 def row_of(bar: Bar, **given: Any) -> dict[str, Any]:
     named = {"partition": 0, "partial": False, **given}
-    return record(bar, "S", "V", "M1", MINUTE_US, **named)
+    return bar_row(bar, "S", "V", "M1", MINUTE_US, **named).record()
 
 
 def test_a_bar_without_prices_has_null_ones() -> None:

@@ -13,7 +13,7 @@ from app.domain.plan import Plans
 from app.domain.timeframes import Ladder, ladder
 from app.domain.trades import of_frame
 from app.errors import ConfigError
-from tests.unit.domain.ticks import at, block, tick, trades
+from tests.unit.domain.ticks import at, block, records, tick, trades
 
 NAMES = ("M1", "M5", "H1")
 GRACE_US = 30_000_000
@@ -43,12 +43,12 @@ def test_a_bar_is_provisional_until_stream_time_passes_its_close_and_grace() -> 
     #  M1 10:00 [provisional..............closed....)[final
     bars = builder()
     bars.fold(trades(tick("10:00:10"), tick("10:01:29.9")))
-    assert seen(of(bars.emit(), "M1"), "open_time", "revision", "reason", "is_final") == [
+    assert seen(of(records(bars.emit()), "M1"), "open_time", "revision", "reason", "is_final") == [
         (at("10:00:00"), 0, "live", False), (at("10:01:00"), 0, "live", False),
     ]  # fmt: skip
 
     bars.fold(trades(tick("10:01:30"), first_offset=2))
-    assert seen(of(bars.emit(), "M1"), "open_time", "revision", "reason", "is_final") == [
+    assert seen(of(records(bars.emit()), "M1"), "open_time", "revision", "reason", "is_final") == [
         (at("10:00:00"), 1, "final", True), (at("10:01:00"), 0, "live", False),
     ]  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_a_bar_is_final_once() -> None:
     bars.emit()
     bars.fold(trades(tick("10:01:31"), tick("10:02:31"), first_offset=2))
 
-    assert [b for b in of(bars.emit(), "M1") if b["open_time"] == at("10:00:00")] == []
+    assert [b for b in of(records(bars.emit()), "M1") if b["open_time"] == at("10:00:00")] == []
 
 
 def test_out_of_order_within_grace_is_not_late() -> None:
@@ -67,7 +67,7 @@ def test_out_of_order_within_grace_is_not_late() -> None:
     late = bars.fold(trades(tick("10:01:29.9", "2"), tick("10:00:59", "9")))
 
     assert late == []
-    assert seen(of(bars.emit(), "M1"), "open_time", "close", "late")[0] == (
+    assert seen(of(records(bars.emit()), "M1"), "open_time", "close", "late")[0] == (
         at("10:00:00"), Decimal(9), 0,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_a_late_trade_revises_its_bar_and_every_final_bar_above() -> None:
         "revised",
         "tick_offset",
     ) == [("x", at("10:00:00"), at("10:06:00"), True, 2)]
-    emitted = bars.emit()
+    emitted = records(bars.emit())
     for timeframe in ("M1", "M5"):
         assert seen(of(emitted, timeframe), "revision", "reason", "high", "close", "late") == [
             (2, "late", Decimal(8), Decimal(8), 1)
@@ -102,7 +102,7 @@ def test_a_trade_beyond_revise_for_is_recorded_alone() -> None:
     late = bars.fold(trades(tick("10:00:20", "8"), first_offset=2))
 
     assert seen([tick.record for tick in late], "revised") == [(False,)]
-    assert bars.emit() == []
+    assert records(bars.emit()) == []
 
 
 def test_one_fast_symbol_never_makes_another_late() -> None:
@@ -118,7 +118,7 @@ def test_longer_bars_are_the_roll_up_of_their_children() -> None:
     rows = [tick(f"10:0{n}:30", str(10 + n), str(n + 1)) for n in range(5)]
     bars.fold(trades(*rows))
 
-    [m5] = of(bars.emit(), "M5")
+    [m5] = of(records(bars.emit()), "M5")
     assert seen([m5], "open", "high", "low", "close", "volume", "trades") == [
         (Decimal(10), Decimal(14), Decimal(10), Decimal(14), Decimal(15), 5)
     ]
@@ -128,7 +128,7 @@ def test_the_bar_in_which_a_series_began_is_partial() -> None:
     bars = builder()
     bars.fold(trades(tick("10:00:10"), tick("10:01:00")))
 
-    assert seen(bars.emit(), "timeframe", "open_time", "partial") == [
+    assert seen(records(bars.emit()), "timeframe", "open_time", "partial") == [
         ("M1", at("10:00:00"), True), ("M1", at("10:01:00"), False),
         ("M5", at("10:00:00"), True), ("H1", at("10:00:00"), True),
     ]  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_repeat_by_a_zombie_is_not_counted_twice() -> None:
     bars.fold(trades(tick(raw_offset=7), tick(raw_offset=8)))
     bars.fold(trades(tick(raw_offset=7), tick(raw_offset=8), tick(raw_offset=9), first_offset=2))
 
-    assert seen(of(bars.emit(), "M1"), "trades") == [(3,)]
+    assert seen(of(records(bars.emit()), "M1"), "trades") == [(3,)]
 
 
 def test_a_repeat_inside_one_block_is_not_counted_twice() -> None:
@@ -149,20 +149,20 @@ def test_a_repeat_inside_one_block_is_not_counted_twice() -> None:
         trades(tick(raw_offset=7), tick(raw_offset=8), tick(raw_offset=8), tick(raw_offset=7))
     )
 
-    assert seen(of(bars.emit(), "M1"), "trades") == [(2,)]
+    assert seen(of(records(bars.emit()), "M1"), "trades") == [(2,)]
 
 
 def test_longer_bars_may_wait_but_their_finals_never_do() -> None:
     bars = builder()
     bars.fold(trades(tick("10:00:10")))
-    assert [bar["timeframe"] for bar in bars.emit(base_only=True)] == ["M1"]
+    assert [bar["timeframe"] for bar in records(bars.emit(base_only=True))] == ["M1"]
     bars.fold(trades(tick("10:05:30"), first_offset=1))
-    assert seen(bars.emit(base_only=True), "timeframe", "open_time", "is_final") == [
+    assert seen(records(bars.emit(base_only=True)), "timeframe", "open_time", "is_final") == [
         ("M1", at("10:00:00"), True), ("M5", at("10:00:00"), True),
         ("M1", at("10:05:00"), False),
     ]  # fmt: skip
-    assert seen(bars.emit(), "timeframe", "trades") == [("M5", 1), ("H1", 2)]
-    assert bars.emit() == []
+    assert seen(records(bars.emit()), "timeframe", "trades") == [("M5", 1), ("H1", 2)]
+    assert records(bars.emit()) == []
 
 
 def test_state_of_other_timeframes_is_refused() -> None:
@@ -182,21 +182,21 @@ def test_a_bar_is_kept_until_it_is_final_however_long_its_grace() -> None:
         patient.fold(trades(tick(f"10:{minute:02d}:00"), first_offset=minute))
         list(patient.save())
 
-    assert len([bar for bar in patient.emit() if bar["revision"] == 1]) == 9
+    assert len([bar for bar in records(patient.emit()) if bar["revision"] == 1]) == 9
 
 
 def test_quotes_do_not_touch_bars() -> None:
     bars = builder()
     bars.fold(trades(tick(price=None, size=None, bid="1", ask="2")))
 
-    assert bars.emit() == []
+    assert records(bars.emit()) == []
 
 
 def test_lineage_names_the_offsets_used() -> None:
     bars = builder()
     bars.fold(trades(tick("10:00:01"), tick("10:00:02"), first_offset=40))
 
-    [bar] = of(bars.emit(), "M1")
+    [bar] = of(records(bars.emit()), "M1")
     assert (bar["source_partition"], bar["first_offset"], bar["last_offset"]) == (3, 40, 41)
 
 
@@ -244,7 +244,7 @@ def played(
 
 def take(bars: BarBuilder, newest: dict[object, Row]) -> list[str]:
     finals = []
-    for bar in bars.emit():
+    for bar in records(bars.emit()):
         newest[bar["symbol"], bar["timeframe"], bar["open_time"]] = bar
         if bar["revision"]:
             finals.append(str(bar))

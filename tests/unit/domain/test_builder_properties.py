@@ -21,7 +21,7 @@ from app.domain.quality import REPEATS_SHIFT
 from app.domain.trades import Trades, of_frame
 from tests.unit.domain.test_amender import HOUR_US, World
 from tests.unit.domain.test_normalize import RULES, fresh, run
-from tests.unit.domain.ticks import block, tick, us
+from tests.unit.domain.ticks import block, records, tick, us
 
 CATALOG = parse("test.toml", """
     [venues.KRAKEN]
@@ -146,7 +146,7 @@ class Hour(World):
             stop = len(numbered) if self.cuts is None else start + self.cuts.choice([1, 2, 9, 60])
             self._block(numbered[start:stop])
             start = stop
-            self.published_bars += self.builder.emit()
+            self.published_bars += records(self.builder.emit())
             if self.cuts is not None and self.cuts.random() < 0.3:
                 self._crash()
         return self

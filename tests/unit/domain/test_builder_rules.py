@@ -20,7 +20,7 @@ from app.domain.quality import REPEATS_SHIFT
 from app.domain.timeframes import Ladder, ladder
 from app.domain.trades import of_frame
 from tests.unit.domain.test_amender import World, cancel
-from tests.unit.domain.ticks import DAY, at, block, tick, us
+from tests.unit.domain.ticks import DAY, at, block, records, tick, us
 
 NAMES = ("M1", "H1", "H4", "D1")
 HOUR_US = 3_600_000_000
@@ -76,7 +76,7 @@ class Market:
         return self
 
     def _step(self) -> None:
-        self.told += self.builder.emit()
+        self.told += records(self.builder.emit())
         if not self.crash:
             return
         for key, value in self.builder.save():

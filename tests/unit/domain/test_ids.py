@@ -9,7 +9,7 @@ from app.domain.catalog_file import parse
 from app.domain.ids import UNKNOWN, Ids, Step, runs
 from app.domain.plan import Plans
 from app.domain.timeframes import ladder
-from tests.unit.domain.ticks import tick, trades
+from tests.unit.domain.ticks import records, tick, trades
 
 NAMES = ("M1", "M5")
 LADDER = ladder(NAMES, dict.fromkeys(NAMES, 30_000_000), 3_600_000_000)
@@ -58,7 +58,7 @@ def test_trades_shuffled_within_grace_leave_no_trace_in_any_final_bar(seed: int)
     bars = BarBuilder(PLANS, 0)
     for start in range(0, len(rows), 50):
         bars.fold(trades(*(row for _, row in rows[start : start + 50]), first_offset=start))
-        told += [bar for bar in bars.emit() if bar["revision"]]
+        told += [bar for bar in records(bars.emit()) if bar["revision"]]
 
     assert {(bar["revision"], bar["reason"], bar["complete"]) for bar in told} == {
         (1, "final", True)
@@ -75,7 +75,7 @@ def finals(*order: int) -> list[tuple[object, ...]]:
     for offset, n in enumerate(order):
         clock = f"10:0{seconds[n] // 60}:{seconds[n] % 60}"
         bars.fold(trades(tick(clock, trade_id=str(n)), first_offset=offset))
-    told = [bar for bar in bars.emit() if bar["revision"] and bar["timeframe"] == "M1"]
+    told = [bar for bar in records(bars.emit()) if bar["revision"] and bar["timeframe"] == "M1"]
     return [(bar["open"], bar["revision"], bar["reason"], bar["complete"]) for bar in told]
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.bars import Bar, decimal, record
+from app.domain.bars import Bar, BarRow, bar_row, decimal
 from app.domain.quote_bars import (
     SIDES,
     Folded,
@@ -30,7 +30,7 @@ from app.domain.shelf import NEVER
 from app.domain.timeframes import ladder
 from schemas.record import RecordCodec
 from schemas.registry import built_in
-from tests.unit.domain.ticks import at, block, tick, us
+from tests.unit.domain.ticks import at, block, records, tick, us
 
 Row = dict[str, Any]
 UNIT = 10**12
@@ -100,7 +100,7 @@ class Market:
             self.of(name).advance(stream_us)
         return revised
 
-    def emit(self) -> list[Row]:
+    def emit(self) -> list[BarRow]:
         return [
             labelled(made(emission, *name), side)
             for name, series in sorted(self.series.items())
@@ -124,10 +124,10 @@ class Market:
         return again
 
 
-def made(emission: Emission, venue: str, symbol: str) -> Row:
+def made(emission: Emission, venue: str, symbol: str) -> BarRow:
     """Return an emission as a builder makes it of a bar of trades."""
     timeframe = LADDER.rungs[emission.rung].timeframe
-    return record(
+    return bar_row(
         emission.bar, symbol, venue, timeframe.name, timeframe.width_us, partition=3,
         partial=emission.partial, close_us=emission.close_us,
     )  # fmt: skip
@@ -136,7 +136,7 @@ def made(emission: Emission, venue: str, symbol: str) -> Row:
 def played(*rows: Row) -> list[Row]:
     market = Market()
     market.fold(block(*rows))
-    return market.emit()
+    return records(market.emit())
 
 
 def seen(found: list[Row], *fields: str) -> list[tuple[object, ...]]:
@@ -310,7 +310,7 @@ def test_a_late_quote_revises_the_bars_of_the_sides_it_has() -> None:
     late = quote("10:00:20", "2", ask=None)
     assert market.fold(block(late, first_offset=2)) == [True]
     fields = ("timeframe", "revision", "reason", "close", "quotes", "late", "last_offset")
-    assert seen(market.emit(), *fields) == [
+    assert seen(records(market.emit()), *fields) == [
         ("M1.bid", 2, "late", 2, 2, 1, 2), ("M5.bid", 2, "late", 2, 2, 1, 2),
     ]  # fmt: skip
 
@@ -321,7 +321,7 @@ def test_a_late_quote_of_both_sides_revises_all_three() -> None:
     market.emit()
     market.fold(block(quote("10:00:20", "2", "7"), first_offset=2))
 
-    found = [bar for bar in market.emit() if str(bar["timeframe"]).startswith("M1")]
+    found = [bar for bar in records(market.emit()) if str(bar["timeframe"]).startswith("M1")]
     assert seen(found, "timeframe", "revision", "close", "volume") == [
         ("M1.bid", 2, 2, 0), ("M1.ask", 2, 7, 0), ("M1.mid", 2, Decimal("4.5"), 0),
     ]  # fmt: skip
@@ -333,7 +333,7 @@ def test_a_quote_beyond_revise_for_changes_nothing() -> None:
     market.emit()
 
     assert market.fold(block(quote("10:00:20", "2"), first_offset=2)) == [False]
-    assert market.emit() == []
+    assert records(market.emit()) == []
 
 
 def test_lateness_is_judged_before_the_quote_and_by_its_own_series() -> None:
@@ -400,7 +400,7 @@ def test_the_bar_in_which_a_side_began_is_partial() -> None:
     market = market.restarted()
     market.fold(block(quote("10:01:00"), first_offset=1))
 
-    found = [bar for bar in market.emit() if str(bar["timeframe"]).startswith("M1")]
+    found = [bar for bar in records(market.emit()) if str(bar["timeframe"]).startswith("M1")]
     assert seen(found, "timeframe", "open_time", "partial") == [
         ("M1.bid", at("10:01:00"), True), ("M1.ask", at("10:01:00"), False),
         ("M1.mid", at("10:01:00"), True),
@@ -437,7 +437,7 @@ def history(
         start += size
         is_crash = crashes and rng.random() < 0.3
         if is_crash or rng.random() < 0.5 or start >= len(frame):
-            for bar in market.emit():
+            for bar in records(market.emit()):
                 newest[bar["symbol"], bar["timeframe"], bar["open_time"]] = bar
                 finals += [str(bar)] if bar["revision"] else []
         if is_crash:

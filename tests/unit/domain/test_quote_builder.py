@@ -15,7 +15,7 @@ from app.domain.plan import Plans
 from app.domain.quote_bars import of_frame as quotes_of
 from app.domain.timeframes import ladder
 from app.domain.trades import of_frame
-from tests.unit.domain.ticks import at, block, tick, us
+from tests.unit.domain.ticks import at, block, records, tick, us
 
 NAMES = ("M1", "M5")
 LADDER = ladder(NAMES, dict.fromkeys(NAMES, 30_000_000), 3_600_000_000)
@@ -64,7 +64,7 @@ def saved(bars: BarBuilder, rows: Rows) -> BarBuilder:
 
 
 def test_quotes_make_bars_of_their_own_beside_those_of_trades() -> None:
-    found = played(ALL, quote("10:00:01"), tick("10:00:02", "7", "2", venue="FX")).emit()
+    found = records(played(ALL, quote("10:00:01"), tick("10:00:02", "7", "2", venue="FX")).emit())
 
     fields = ("timeframe", "close", "quotes", "trades", "volume", "source_partition")
     assert seen(found, *fields) == [
@@ -77,7 +77,8 @@ def test_quotes_make_bars_of_their_own_beside_those_of_trades() -> None:
 
 @pytest.mark.parametrize("sides", [("bid",), ("mid",), ("ask", "mid"), ()])
 def test_only_the_sides_asked_for_are_told(sides: tuple[Quote, ...]) -> None:
-    found = played(plans(SeriesEntry("FX", "*", quotes=sides)), quote("10:00:01")).emit()
+    built = played(plans(SeriesEntry("FX", "*", quotes=sides)), quote("10:00:01"))
+    found = records(built.emit())
 
     assert [bar["timeframe"] for bar in found] == [f"{n}.{side}" for side in sides for n in NAMES]
 
@@ -86,7 +87,7 @@ def test_a_series_that_asks_for_none_has_none_though_another_of_the_block_does()
     rows = [quote("10:00:01", symbol="A/B"), quote("10:00:02", venue="X"), quote("10:00:03")]
     bars = played(ALL, *rows)
 
-    found = [bar for bar in bars.emit() if bar["timeframe"] == "M1.bid"]
+    found = [bar for bar in records(bars.emit()) if bar["timeframe"] == "M1.bid"]
     assert seen(found, "venue", "symbol", "first_offset") == [
         ("FX", "A/B", 0), ("FX", "BTC/USD", 2),
     ]  # fmt: skip
@@ -101,7 +102,7 @@ def test_quotes_of_several_venues_make_their_composite() -> None:
     followed = plans(SeriesEntry("BEST", "*", quotes=("bid",), composite_of=("FX", "X")))
     rows = [quote("10:00:01", "2"), quote("10:00:02", "5", venue="X"), quote("10:00:03", venue="Y")]
 
-    found = played(followed, *rows).emit()
+    found = records(played(followed, *rows).emit())
     assert seen(found, "venue", "timeframe", "open", "close", "quotes") == [
         ("BEST", "M1.bid", 2, 5, 2), ("BEST", "M5.bid", 2, 5, 2),
     ]  # fmt: skip
@@ -113,7 +114,7 @@ def test_the_clock_of_a_series_may_be_ingest_time() -> None:
     followed = plans(SeriesEntry("FX", "*", quotes=("bid",), clock="ingest"))
     bars = played(followed, quote("10:00:01", ingest_time=at("10:07:00")))
 
-    assert seen(bars.emit(), "timeframe", "open_time") == [
+    assert seen(records(bars.emit()), "timeframe", "open_time") == [
         ("M1.bid", at("10:07:00")), ("M5.bid", at("10:05:00")),
     ]  # fmt: skip
 
@@ -124,7 +125,7 @@ def test_a_repeat_by_a_zombie_is_not_counted_twice() -> None:
     rows = [quote("10:00:03", raw_offset=raw) for raw in (7, 8, 9, 9)]
     take(bars, block(*rows, first_offset=2))
 
-    found = [bar for bar in bars.emit() if bar["timeframe"] == "M1.mid"]
+    found = [bar for bar in records(bars.emit()) if bar["timeframe"] == "M1.mid"]
     assert seen(found, "quotes", "last_offset") == [(3, 4)]
 
 
@@ -136,7 +137,7 @@ def test_a_quote_that_came_late_revises_its_bars_and_is_no_late_trade() -> None:
 
     assert bars.fold(of_frame(frame, appended_us), quotes_of(frame, appended_us)) == []
     fields = ("timeframe", "revision", "reason", "close", "quotes", "late", "last_offset")
-    assert seen(bars.emit(), *fields) == [
+    assert seen(records(bars.emit()), *fields) == [
         ("M1.bid", 2, "late", 9, 2, 1, 2), ("M5.bid", 2, "late", 9, 2, 1, 2),
     ]  # fmt: skip
 
@@ -148,10 +149,12 @@ def test_the_clock_closes_the_bars_of_an_idle_series() -> None:
 
     assert not bars.is_due(us("10:01:31") - 1)
     bars.clock(us("10:01:31") - 1)
-    assert bars.emit() == []
+    assert records(bars.emit()) == []
     assert bars.is_due(us("10:01:31"))
     bars.clock(us("10:01:31"))
-    assert seen(bars.emit(), "timeframe", "revision") == [(f"M1.{side}", 1) for side in SIDES]
+    assert seen(records(bars.emit()), "timeframe", "revision") == [
+        (f"M1.{side}", 1) for side in SIDES
+    ]
 
 
 def test_other_series_of_the_block_do_not_delay_the_clock() -> None:
@@ -166,13 +169,13 @@ def test_other_series_of_the_block_do_not_delay_the_clock() -> None:
 def test_longer_bars_may_wait_but_their_finals_never_do() -> None:
     one = plans(SeriesEntry("FX", "*", quotes=("bid",)))
     bars = played(one, quote("10:00:10"))
-    assert seen(bars.emit(base_only=True), "timeframe") == [("M1.bid",)]
+    assert seen(records(bars.emit(base_only=True)), "timeframe") == [("M1.bid",)]
     take(bars, block(quote("10:05:30"), first_offset=1))
-    assert seen(bars.emit(base_only=True), "timeframe", "is_final") == [
+    assert seen(records(bars.emit(base_only=True)), "timeframe", "is_final") == [
         ("M1.bid", True), ("M5.bid", True), ("M1.bid", False),
     ]  # fmt: skip
-    assert seen(bars.emit(), "timeframe", "is_final") == [("M5.bid", False)]
-    assert bars.emit() == []
+    assert seen(records(bars.emit()), "timeframe", "is_final") == [("M5.bid", False)]
+    assert records(bars.emit()) == []
 
 
 def test_the_rows_of_quotes_trades_and_activity_stand_side_by_side() -> None:
@@ -183,7 +186,7 @@ def test_the_rows_of_quotes_trades_and_activity_stand_side_by_side() -> None:
         tick("10:00:01", bid="1", ask="2", venue=venue, symbol=symbol) for venue, symbol in names
     ]
     bars = played(followed, *rows)
-    whole = bars.emit()
+    whole = records(bars.emit())
     kept: Rows = {}
     again = saved(bars, kept)
     more = block(*({**row, "event_time": at("10:06:00")} for row in rows), first_offset=3)
@@ -192,7 +195,7 @@ def test_the_rows_of_quotes_trades_and_activity_stand_side_by_side() -> None:
 
     assert len(whole) == len(names) * (len(NAMES) * 4 + 1)
     assert len(kept) == len(names) * (len(NAMES) * 4 + 3) + 1
-    assert again.emit() == bars.emit()
+    assert records(again.emit()) == records(bars.emit())
 
 
 def test_a_side_that_is_asked_for_later_has_its_past() -> None:
@@ -204,7 +207,7 @@ def test_a_side_that_is_asked_for_later_has_its_past() -> None:
     again.restore(kept.items())
     take(again, block(quote("10:00:20"), first_offset=1))
 
-    found = [bar for bar in again.emit() if bar["timeframe"] == "M1.ask"]
+    found = [bar for bar in records(again.emit()) if bar["timeframe"] == "M1.ask"]
     assert seen(found, "quotes", "first_offset") == [(2, 0)]
 
 
@@ -233,7 +236,7 @@ def told(ticks: pl.DataFrame, cuts: random.Random, clocks: Iterable[int], *, cra
     newest, finals = {}, []
 
     def emit() -> None:
-        for bar in bars.emit(base_only=cuts.random() < 0.3):
+        for bar in records(bars.emit(base_only=cuts.random() < 0.3)):
             newest[bar["venue"], bar["symbol"], bar["timeframe"], bar["open_time"]] = bar
             finals.extend([str(bar)] if bar["revision"] else [])
 
@@ -250,7 +253,7 @@ def told(ticks: pl.DataFrame, cuts: random.Random, clocks: Iterable[int], *, cra
         if crashes and cuts.random() < 0.3:
             emit()
             bars = saved(bars, kept)
-    for bar in bars.emit():
+    for bar in records(bars.emit()):
         newest[bar["venue"], bar["symbol"], bar["timeframe"], bar["open_time"]] = bar
         finals += [str(bar)] if bar["revision"] else []
     return newest, sorted(finals)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.domain.bars import Bar, record
+from app.domain.bars import Bar, bar_row
 from app.domain.empties import Empties
 from app.domain.exchange_sessions import profile
 from app.domain.series import Series
@@ -148,10 +148,10 @@ class Player:
         """Keep what was told; a bar that is another has another rank, a higher one."""
         for e in self.series.emissions():
             name = self.ladder.rungs[e.rung].timeframe.name
-            row = record(
+            row = bar_row(
                 e.bar, "S", "V", name, 0, partition=0, partial=e.partial, close_us=e.close_us,
                 complete=e.complete,
-            )  # fmt: skip
+            ).record()  # fmt: skip
             key = e.rung, e.bar.open_us
             known = self.newest.get(key)
             if known is not None:
@@ -305,4 +305,4 @@ def _check_empties(player: Player, expected: dict[tuple[int, int], tuple[int, ..
 
 def record_price(unscaled: int) -> Any:
     bar = part(0, unscaled)
-    return record(bar, "S", "V", "M1", MINUTE_US, partition=0, partial=False)["close"]
+    return bar_row(bar, "S", "V", "M1", MINUTE_US, partition=0, partial=False).record()["close"]

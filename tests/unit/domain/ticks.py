@@ -1,11 +1,14 @@
 """Ticks for tests, with boring defaults, so that only the interesting field shows."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from app.domain.bars import BarRow
 from app.domain.trades import Trades, of_frame
 
 DAY = datetime(2024, 3, 4, tzinfo=UTC)
@@ -70,3 +73,8 @@ def trades(*rows: dict[str, object], first_offset: int = 0) -> Trades:
     """Return the same as the bars' loops take it."""
     frame = block(*rows, first_offset=first_offset)
     return of_frame(frame, np.zeros(len(frame), np.int64))
+
+
+def records(rows: Iterable[BarRow]) -> list[dict[str, Any]]:
+    """Return bars as their records."""
+    return [row.record() for row in rows]
