@@ -8,8 +8,11 @@ all behind it, as the loop awaits each send; so every send gets a task of its ow
 
 import asyncio
 import json
+import os
 import sys
+import traceback
 from collections import defaultdict
+from contextlib import asynccontextmanager
 
 import uvicorn
 from aiokafka import AIOKafkaConsumer
@@ -20,8 +23,26 @@ from schemas.record import RecordCodec
 from schemas.registry import built_in
 
 listeners = defaultdict(set)
-app = FastAPI()
 tasks = set()
+
+
+@asynccontextmanager
+async def lifespan(_app):
+    pumping = asyncio.create_task(pump(sys.argv[1], sys.argv[2]))
+    pumping.add_done_callback(end)
+    yield
+    pumping.cancel()
+    await asyncio.wait([pumping])
+
+
+def end(pumping):
+    # Without it all clients would stay, and get nothing.
+    if not pumping.cancelled():
+        traceback.print_exception(pumping.exception() or EOFError("no more records"))
+        os._exit(1)
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 @app.websocket("/ws")
@@ -53,20 +74,19 @@ async def send(socket, text):
 async def pump(broker, topic):
     codec = RecordCodec("quote", built_in())
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="latest")
-    await consumer.start()
-    async for record in consumer:
-        row = jsonable("quote", codec.decode(record.value))
-        name = f"quotes:{row['symbol']}@{row['venue']}"
-        text = json.dumps({"type": "update", "stream": name, "data": row}, separators=(",", ":"))
-        for socket in list(listeners[name]):
-            task = asyncio.create_task(send(socket, text))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-
-@app.on_event("startup")
-async def start():
-    app.state.pump = asyncio.create_task(pump(sys.argv[1], sys.argv[2]))
+    try:
+        await consumer.start()
+        async for record in consumer:
+            row = jsonable("quote", codec.decode(record.value))
+            name = f"quotes:{row['symbol']}@{row['venue']}"
+            update = {"type": "update", "stream": name, "data": row}
+            text = json.dumps(update, separators=(",", ":"))
+            for socket in list(listeners[name]):
+                task = asyncio.create_task(send(socket, text))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+    finally:
+        await consumer.stop()
 
 
 if __name__ == "__main__":
