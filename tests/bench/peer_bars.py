@@ -1,7 +1,7 @@
 """Bars that another system wrote, held against those that the ticks make."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -70,21 +70,32 @@ def written(client: Mapping[str, object], topic: str) -> dict[Key, dict[str, Any
     return newest
 
 
-def check(
-    expected: Mapping[Key, Values], found: Mapping[Key, Mapping[str, Any]], *, is_whole: bool
-) -> Checked:
-    """Compare the bars of every symbol but its newest, which may be open.
+def closed(
+    expected: Collection[Key], found: Collection[Key], *, is_whole: bool, sends_open: bool
+) -> set[Key]:
+    """Return the bars that are certain to be closed.
 
     Args:
         expected: Of all ticks of the topic.
         found: What the system wrote.
-        is_whole: Whether it has read the whole topic. If not, the newest bar that it wrote is the
-            newest of its symbol, and all before it must be there.
+        is_whole: Whether it has read the whole topic. Then they are all of a symbol but its
+            newest; else those before the newest that it wrote.
+        sends_open: Whether it writes bars before they are closed. If not, the newest that it wrote
+            is closed too.
     """
     newest: dict[str, int] = {}
     for symbol, at in expected if is_whole else found:
         newest[symbol] = max(at, newest.get(symbol, at))
-    closed = {key for key in expected if key[1] < newest.get(key[0], 0)}
+    with_newest = not is_whole and not sends_open
+    return {
+        key for key in expected if key[0] in newest and (key[1] < newest[key[0]] + int(with_newest))
+    }
+
+
+def check(
+    expected: Mapping[Key, Values], found: Mapping[Key, Mapping[str, Any]], closed: set[Key]
+) -> Checked:
+    """Compare the bars that are `closed`; any other need only be of some tick."""
     ticks = sum(expected[key]["trades"] for key in closed)
     held = sum(found[key]["trades"] for key in closed if key in found)
     differing = {key: _differs(expected[key], found.get(key)) for key in closed}

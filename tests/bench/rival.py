@@ -5,9 +5,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -18,7 +19,7 @@ from connectors.kafka_admin import QUIET
 from infra.local.home import Home
 from schemas.registry import current
 from tests.bench.ground import BenchFailed, Ground
-from tests.bench.peer_bars import Checked, Key, check, written
+from tests.bench.peer_bars import Checked, Key, check, closed, written
 from tests.bench.systems import Mark, Run, between
 from tests.bench.watch import Watch
 
@@ -42,6 +43,7 @@ class Rival:
         ticks: It is given at most so many, because it is slow; None: all.
         job: What its job says beside what all are told.
         writes_bars: Whether there are bars to check.
+        sends_open: Whether it writes bars before they are closed, too.
     """
 
     key: str
@@ -50,6 +52,7 @@ class Rival:
     ticks: int | None = None
     job: Mapping[str, Any] = field(default_factory=dict)
     writes_bars: bool = True
+    sends_open: bool = False
 
 
 class Task(NamedTuple):
@@ -80,11 +83,11 @@ def compete(here: Ground, rival: Rival, command: list[str], task: Task, run: str
     Raises:
         BenchFailed: It ended, or was ended after `WITHIN_S`, before its last tick.
     """
-    ticks = min(task.ticks, rival.ticks or task.ticks)
     group = f"{here.settings.topic_prefix}{rival.key}-{run}"
     bars = f"{group}-out"
     if rival.writes_bars:
         _make_topic(here, bars)
+    ticks = min(task.ticks, rival.ticks or task.ticks)
     job = {
         "broker": here.settings.kafka_bootstrap_servers,
         "client": here.client,
@@ -101,12 +104,38 @@ def compete(here: Ground, rival: Rival, command: list[str], task: Task, run: str
         **rival.job,
     }
     log = here.home / f"{rival.key}-{run}.log"
+    checked = None
+    with _started(here, [*command, json.dumps(job)], log) as (output, watch):
+        told = list(marks(output, ticks))
+        time.sleep(0.1)  # one more sample beyond the last mark
+        watch.stop()
+        if not told or told[-1].ticks < ticks:
+            raise BenchFailed(
+                f"{rival.name} ended, or was after {WITHIN_S:g} s, before its last tick: "
+                f"{_last_words(log)}"
+            )
+        if told[0].ticks == told[-1].ticks:
+            raise BenchFailed(f"{rival.name} took {ticks:,} ticks at once: it needs more")
+        if rival.writes_bars:
+            is_whole = ticks == task.ticks
+            checked = _settled(here, rival, bars, task.expected, is_whole=is_whole)
+    half = told[1] if len(told) > 2 and told[1].ticks < told[-1].ticks else None
+    return Outcome(
+        between(told[0], told[-1], [watch]),
+        between(half, told[-1], [watch]) if half else None,
+        checked,
+    )
+
+
+@contextmanager
+def _started(here: Ground, command: list[str], log: Path) -> Iterator[tuple[IO[bytes], Watch]]:
+    """Yield a program's output and its watch, for `WITHIN_S`; end it."""
+    # What is installed for another system must not find our modules.
     env = {name: value for name, value in here.env.items() if name != "PYTHONPATH"}
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            [*command, json.dumps(job)],
-            cwd=here.home, env=env,
+            command, cwd=here.home, env=env,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
         ) as process,
     ):  # fmt: skip
@@ -116,28 +145,12 @@ def compete(here: Ground, rival: Rival, command: list[str], task: Task, run: str
         limit.start()
         watch = Watch(process.pid)
         try:
-            told = list(marks(process.stdout, ticks))
-            time.sleep(0.1)  # one more sample beyond the last mark
-            watch.stop()
-            limit.cancel()
-            if not told or told[-1].ticks < ticks:
-                raise BenchFailed(f"{rival.name} ended before its last tick: {_last_words(log)}")
-            if told[0].ticks == told[-1].ticks:
-                raise BenchFailed(f"{rival.name} took {ticks:,} ticks at once: it needs more")
-            checked = None
-            if rival.writes_bars:
-                checked = _settled(here, bars, task.expected, is_whole=ticks == task.ticks)
+            yield process.stdout, watch
         finally:
             limit.cancel()
             watch.stop()
             process.stdin.close()
             _end(process)
-    half = told[1] if len(told) > 2 and told[1].ticks < told[-1].ticks else None
-    return Outcome(
-        between(told[0], told[-1], [watch]),
-        between(half, told[-1], [watch]) if half else None,
-        checked,
-    )
 
 
 def marks(lines: Iterable[bytes], ticks: int) -> Iterator[Mark]:
@@ -175,13 +188,15 @@ def _make_topic(here: Ground, name: str) -> None:
 
 
 def _settled(
-    here: Ground, topic: str, expected: Mapping[Key, Values], *, is_whole: bool
+    here: Ground, rival: Rival, topic: str, expected: dict[Key, Values], *, is_whole: bool
 ) -> Checked:
     """Return what was found as soon as all is there, or once there is no more hope."""
     deadline = time.monotonic() + (WHOLE_WITHIN_S if is_whole else SETTLES_S)
     while True:
         time.sleep(SETTLES_S)
-        checked = check(expected, written(here.client, topic), is_whole=is_whole)
+        found = written(here.client, topic)
+        certain = closed(expected, found, is_whole=is_whole, sends_open=rival.sends_open)
+        checked = check(expected, found, certain)
         if not checked.wrong or time.monotonic() > deadline:
             return checked
 

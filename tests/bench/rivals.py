@@ -58,11 +58,12 @@ RIVALS = (
     Rival("faust-windowed", "plain Faust, windowed", partial(of_ours, "faust_windowed"), 50_000),
     Rival("quixstreams", "quixstreams", partial(of_python, "quix_bars"), 250_000),
     Rival("bytewax", "bytewax", partial(of_python, "bytewax_bars"), 1_000_000),
-    Rival("pathway", "pathway", partial(of_python, "pathway_bars"), 1_000_000),
+    Rival("pathway", "pathway", partial(of_python, "pathway_bars"), 1_000_000,
+          sends_open=True),
     Rival("kafka-streams", "Kafka Streams, 1 thread",
-          partial(of_java, STREAMS, "Bars", ["-Xmx1g"]), job={"threads": 1}),
+          partial(of_java, STREAMS, "Bars", ["-Xmx1g"]), job={"threads": 1}, sends_open=True),
     Rival("kafka-streams-2", "Kafka Streams, 2 threads",
-          partial(of_java, STREAMS, "Bars", ["-Xmx1g"]), job={"threads": 2}),
+          partial(of_java, STREAMS, "Bars", ["-Xmx1g"]), job={"threads": 2}, sends_open=True),
     Rival("flink", "Flink SQL, parallelism 2",
           partial(of_java, "flink", "Bars", ["-Xmx2g", *FLINK_OPENS])),
 )  # fmt: skip
@@ -189,7 +190,7 @@ def report(
     bare = [each.run for each in outcomes[BARE]]
     systems: dict[str, dict[str, Any]] = {}
     for name, each in outcomes.items():
-        systems[name] = {**figures([o.run for o in each], bare), "bars": _bars(each)}
+        systems[name] = {**figures([o.run for o in each], bare), **_bars(each)}
         halves = [o.second_half for o in each if o.second_half]
         if halves:
             systems[SECOND_HALF.format(name)] = {**figures(halves, bare), "bars": ""}
@@ -210,9 +211,18 @@ def report(
         json_line({**described, "systems": systems, "left_out": dict(reasons)})
 
 
-def _bars(outcomes: list[Outcome]) -> str:
+def _bars(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Return what was found of the bars in the worst run."""
     checked = [each.checked for each in outcomes if each.checked]
-    return max(checked, key=lambda each: (each.wrong, -each.bars)).text if checked else ""
+    if not checked:
+        return {"bars": ""}
+    worst = max(checked, key=lambda each: (each.wrong, -each.bars))
+    return {
+        "bars": worst.text,
+        "bars_checked": worst.bars,
+        "bars_wrong": worst.wrong,
+        "ticks_lost": worst.lost,
+    }
 
 
 def _ours(workers: int) -> str:
