@@ -90,8 +90,7 @@ def picture(
         for value in axis.decades():
             x, end = axis.at(value), height - BOTTOM
             drawn.append(f'<line class="line" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{end}"/>')
-            number = f"{value:,.{0 if value >= 1 else 2}f}"
-            drawn.append(_text(x, end + 18, number, "tick"))
+            drawn.append(_text(x, end + 18, _short(value), "tick"))
     for n, ((name, each), cost) in enumerate(zip(ordered, costs, strict=True)):
         kind = "limit" if name in limits else "ours" if name in ours else "peer"
         y = TOP + ROW * n
@@ -110,6 +109,13 @@ def picture(
 def _bar(axis: Scale, value: float, y: float, kind: str) -> str:
     width = round(axis.at(value) - axis.begin, 1)
     return f'<rect class="{kind}" x="{axis.begin}" y="{y + 3}" width="{width}" height="18" rx="2"/>'
+
+
+def _short(value: float) -> str:
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
 
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:

@@ -61,6 +61,13 @@ def test_a_range_reaches_from_the_slowest_round_to_the_fastest() -> None:
     assert length > 0
 
 
+def test_the_axes_name_their_decades() -> None:
+    shown = texts(drawn(bare=figures(1_640_000, 0.3), slow=figures(1_800, 547.0)))
+
+    assert {"1k", "10k", "100k", "1M", "10M"} <= set(shown)
+    assert {"0.1", "1", "10", "100", "1k"} <= set(shown)
+
+
 def test_everything_lies_within_the_frame() -> None:
     svg = drawn(bare=figures(1_640_000, 0.3), slow=figures(1_800, 547.0), ours=figures(650_000))
 
