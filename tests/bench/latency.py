@@ -20,7 +20,7 @@ from app.compose import READS, ROLES
 from app.errors import ConfigError
 from connectors.producer import TickProducer
 from tests.bench import observer, shown
-from tests.bench.clients import served
+from tests.bench.clients import served, wait_filled
 from tests.bench.eyes import Eyes
 from tests.bench.figures import machine
 from tests.bench.ground import BenchFailed, Ground, ground
@@ -84,6 +84,7 @@ def rates_of(text: str) -> list[float]:
 
 def _measured(here: Ground, rate: float, options: Options) -> dict[str, Any]:
     workers = [here.worker(role) for role in ROLES]
+    wait_filled(here)
     probes = Probes.of_partitions(here.settings.partitions)
     lead = range(2 * len(probes.symbols))
     raw = here.settings.topic(topics.RAW)
