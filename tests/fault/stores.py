@@ -7,7 +7,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,18 @@ class OwnServer(ABC):
         """Stop it and what it started, as a machine that hangs; go on afterwards."""
         pid = process.find(self.service().pidfile)
         assert pid is not None, "it must run to be paused"
-        group = os.getpgid(pid)
-        os.killpg(group, signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)  # first: it starts no more
+        # Not its group: each backend of Postgres has one of its own.
+        stopped = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for each in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.killpg(group, signal.SIGCONT)
+            for each in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGCONT)
 
     def log(self) -> str:
         """Return the end of its log."""
