@@ -24,10 +24,11 @@ from app.topics import Topic, TopicPartition
 from schemas.json_form import jsonable
 from schemas.wire import Undecodable
 
-AT_ONCE = 5_000
+AT_ONCE = 256
+"""Records of a batch, which the loop takes in one go."""
 LOOK_S = 0.1
 """How soon a change of what is wanted, or the end, is seen while nothing comes."""
-MOST_BATCHES = 20
+MOST_BATCHES = 4
 """Handed over and not yet taken."""
 TIMEOUT_S = 10.0
 

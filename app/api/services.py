@@ -10,6 +10,7 @@ from app.api.hub import Hub
 from app.api.metrics import ApiMetrics
 from app.api.past import Past
 from app.api.problems import Problem
+from app.api.turns import Turns
 from app.domain.ports import HotStore, WarmStore
 from app.partitions import partition_of
 from app.settings import Settings
@@ -32,6 +33,7 @@ class Services:
         freshness: How old each is.
         series: Every series that is known, refreshed every few seconds.
         rates: Records a second of every topic.
+        turns: Shares the loop between clients' messages and everything else.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class Services:
     metrics: ApiMetrics
     series: frozenset[Series] = frozenset()
     rates: Mapping[str, float] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
     started_s: float = field(default_factory=time.time)
 
     def place(self, topic: Topic, symbol: str) -> TopicPartition:

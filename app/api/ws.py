@@ -1,9 +1,8 @@
 """The WebSocket: subscribe to streams, take their messages, in JSON or MessagePack.
 
-Shape: one task reads what the client asks. What it is owed is written in a callback of the loop,
-once for all that is there: answers to requests first, then messages. While a client reads too
-slowly nothing is written, and its outbox keeps the newest values; one that is gone is found by the
-server's pings.
+Shape: one task reads what the client asks. What it is owed is written in its turn, once for all
+that is there: answers to requests first, then messages. While a client reads too slowly nothing is
+written, and its outbox keeps the newest values; one that is gone is found by the server's pings.
 """
 
 import asyncio
@@ -151,7 +150,7 @@ class Client:
         """Write soon: once, however much comes until then."""
         if not self._is_minded:
             self._is_minded = True
-            self._loop.call_soon(self._write)
+            self._services.turns.add(self._write)
 
     def _write(self) -> None:
         """Write what is there, as far as the client takes it."""
