@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     )
     revise_for_s: Duration = Field(21_600.0, validation_alias="BARS_REVISE_FOR")
     emit_every_s: Interval = Field(0.1, validation_alias="BARS_EMIT_EVERY")
+    """What changed waits no longer; in a quiet market it is published at once."""
     grace: Annotated[Mapping[str, float], NoDecode, _of(values.durations_by_timeframe)] = Field(
         cast("Mapping[str, float]", "30s"), validation_alias="BARS_GRACE", validate_default=True
     )

@@ -8,7 +8,7 @@ class Cadence:
     """How often things happen, in seconds.
 
     Attributes:
-        emit_every_s: Between two emissions of what changed.
+        emit_every_s: Between two emissions of what changed, at most (`app.engine.tempo`).
         checkpoint_every_s: Between two checkpoints.
         clock_every_s: Between two times that a stage is told the time.
         ask_time_every_s: Between two times that the broker is asked for its time.

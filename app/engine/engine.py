@@ -23,6 +23,7 @@ from app.engine.publisher import Publisher
 from app.engine.rows import Rows
 from app.engine.source import Source
 from app.engine.stage import Stage
+from app.engine.tempo import Tempo
 from app.engine.transport import BlockApp
 from app.errors import LogShrunk, TapelineError
 from app.metrics import Metrics
@@ -84,7 +85,9 @@ class Engine:
         self._rows: dict[str, Rows] = {}
         self._quiet = asyncio.Lock()
         self._clock = clock
-        self._emitted_at = 0.0
+        self._tempo = Tempo(cadence.emit_every_s, time.monotonic())
+        self._waker: asyncio.TimerHandle | None = None
+        self._waking: asyncio.Future[None] | None = None
         self._committed: dict[TopicPartition, int] = {}
         app.flow = self
 
@@ -219,14 +222,15 @@ class Engine:
                 fresh = block.after(stage.offset)
                 if fresh is None:
                     return
-                began = time.perf_counter()
+                began = time.monotonic()
                 self._applying = asyncio.ensure_future(stage.apply(fresh))
                 await self._applying
                 stage.offset = fresh.last_offset
                 self._clock.at_least(fresh.append_us)
-                self._metrics.block(agent.name, len(fresh), time.perf_counter() - began)
-                if time.monotonic() - self._emitted_at >= self._cadence.emit_every_s:
-                    self._emit()
+                took = time.monotonic() - began
+                self._metrics.block(agent.name, len(fresh), took)
+                self._tempo.worked(took)
+                self._emit_soon()
         except asyncio.CancelledError:
             if not self._leaving:
                 raise
@@ -234,10 +238,34 @@ class Engine:
             self._die(error, "block failed", agent=agent.name, partition=block.partition)
 
     def _emit(self, *, full: bool = False) -> None:
+        began = time.monotonic()
         for agent in self._agents:
             for stage in agent.stages.values():
                 stage.emit(full=full)
-        self._emitted_at = time.monotonic()
+        self._tempo.emitted(began, time.monotonic())
+
+    def _emit_soon(self) -> None:
+        """Emit now, or as soon as it is due."""
+        if time.monotonic() >= self._tempo.due_s:
+            self._emit()
+        elif self._waker is None:
+            loop = asyncio.get_running_loop()
+            self._waker = loop.call_at(
+                loop.time() + self._tempo.due_s - time.monotonic(), self._wake
+            )
+
+    def _wake(self) -> None:
+        self._waker = None
+        self._waking = asyncio.ensure_future(self._emit_if_due())
+
+    async def _emit_if_due(self) -> None:
+        try:
+            async with self._quiet:
+                if not self._leaving and time.monotonic() >= self._tempo.due_s:
+                    await self.lease.fresh()
+                    self._emit()
+        except Exception as error:  # noqa: BLE001 - the engine's boundary
+            self._die(error, "emission failed")
 
     async def _pulse(self) -> None:
         try:
@@ -258,9 +286,7 @@ class Engine:
                 if not any(agent.stages for agent in self._agents):
                     continue
                 await self.lease.fresh()
-                if now - self._emitted_at >= self._cadence.emit_every_s:
-                    async with self._quiet:
-                        self._emit()
+                await self._emit_if_due()
                 if now - clock_at >= self._cadence.clock_every_s:
                     clock_at = now
                     await self._tell_time()

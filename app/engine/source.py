@@ -7,6 +7,7 @@ its decoding run in the thread while the agents work on the last one.
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -48,12 +49,18 @@ class Source:
     Args:
         client: librdkafka settings that reach the broker.
         readings: How each topic's values are read, by topic name.
+        patience: Other librdkafka settings of the fetch.
 
     Attributes:
         epoch: Counts assignments.
     """
 
-    def __init__(self, client: Mapping[str, object], readings: Mapping[str, Reading]) -> None:
+    def __init__(
+        self,
+        client: Mapping[str, object],
+        readings: Mapping[str, Reading],
+        patience: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self._readings = readings
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
@@ -64,6 +71,7 @@ class Source:
             {
                 **client,
                 **DEEP_PREFETCH,
+                **patience,
                 "group.id": "tapeline-blocks",  # required by assign(), never joined
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
