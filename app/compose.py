@@ -164,7 +164,7 @@ def faust_app(role: Role, settings: Settings) -> BlockApp:
         topic_partitions=settings.partitions,
         topic_disable_leader=True,
         topic_replication_factor=settings.replication,
-        table_standby_replicas=settings.standby_replicas if role == "compute" else 0,
+        table_standby_replicas=0,
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,

@@ -77,8 +77,6 @@ class Settings(BaseSettings):
     checkpoint_every_s: Interval = Field(1.0, validation_alias="CHECKPOINT_EVERY")
     clock_every_s: Interval = Field(1.0, validation_alias="CLOCK_EVERY")
     """How soon, at the earliest, the bars of an idle series are closed by the clock."""
-    standby_replicas: Annotated[int, _of(values.whole(0, 100))] = 0
-    """How many other compute workers read along each partition's state, to take it over sooner."""
     dedupe_window: Annotated[int, _of(values.whole(1, 10**9))] = 500_000
     """Ticks remembered a partition."""
     max_series: Annotated[int, _of(values.whole(1, 10**7))] = 20_000

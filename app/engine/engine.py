@@ -7,6 +7,7 @@ outputs are in the log before the state that implies them, and state before the 
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -39,6 +40,9 @@ TIME = {"message.timestamp.type": "LogAppendTime", "retention.ms": "3600000"}
 
 SETTLE_WITHIN_S = 0.5
 """How long each changelog's end may take to be told."""
+
+END_WITHIN_S = 6.0
+"""How long Faust's own stop may take once all is committed."""
 
 EXIT_SOFTWARE = 70
 """Exit status when an invariant broke or a cap was passed: nothing acked, a restart replays."""
@@ -84,6 +88,7 @@ class Engine:
         self._agents: list[Agent] = []
         self._rows: dict[str, Rows] = {}
         self._quiet = asyncio.Lock()
+        self._parting = asyncio.Lock()
         self._clock = clock
         self._tempo = Tempo(cadence.emit_every_s, time.monotonic())
         self._waker: asyncio.TimerHandle | None = None
@@ -175,6 +180,10 @@ class Engine:
         """Checkpoint, then forget all partitions."""
         self._leaving = True
         self._turn += 1
+        async with self._parting:  # told to stop in the middle of a rebalance: once
+            await self._leave()
+
+    async def _leave(self) -> None:
         if not any(agent.stages for agent in self._agents):
             return
         if self._applying is not None and not self._applying.done():
@@ -367,7 +376,22 @@ class Engine:
         """End the process, nothing acked."""
         self._die(error, "worker failed")
 
+    def end_soon(self) -> None:
+        """End the process if Faust does not: its stop can wait for a rebalance that waits for it.
+
+        Nothing is lost: all was committed when the partitions were left.
+        """
+        status = 0 if self.app.crash_reason is None else EXIT_SOFTWARE
+        timer = threading.Timer(END_WITHIN_S, _end, (status,))
+        timer.daemon = True
+        timer.start()
+
     def _die(self, error: BaseException, event: str, **where: object) -> None:
         """Exit at once: a Faust agent that raises would ack what it did not do."""
         _log.error(event, error=f"{type(error).__name__}: {error}", exc_info=error, **where)
         os._exit(EXIT_SOFTWARE)
+
+
+def _end(status: int) -> None:
+    _log.warning("stop cut short", after_s=END_WITHIN_S)
+    os._exit(status)

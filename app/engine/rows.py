@@ -1,9 +1,9 @@
 """The rows of an agent's state, as their changelog has them up to an offset.
 
 Faust's table in memory forgets what it read when partitions move, and begins each changelog anew.
-These rows know how far they go, so a partition that stays is restored from nothing, and one that
-was stood by for from the last records. Rows that the worker wrote itself are put here as well;
-until `settle` says how far they go, what is read again gives the same rows.
+These rows know how far they go, so a partition that stays is restored without reading. Rows that
+the worker wrote itself are put here as well; until `settle` says how far they go, what is read
+again gives the same rows.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ class Record(Protocol):
 
 
 class Rows(Store):  # type: ignore[misc]  # Faust is untyped
-    """Rows by partition, of those that are owned and those that are stood by for."""
+    """Rows by partition."""
 
     def __post_init__(self) -> None:
         """Begin without any; Faust calls it."""

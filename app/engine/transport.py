@@ -6,7 +6,6 @@ the topics of the flow are read by `Source` instead. What differs from Faust's c
 - `getmany` yields one message per block, its value the block, its offset the last record's;
 - changelog records go into the rows of their table at once, and only the last of a fetch is
   delivered: recovery wants to know how far it is, and Faust takes them one by one;
-- the changelogs of partitions that are stood by for are read on beside the flow;
 - commit positions are the checkpoints' (Faust fills the offsets between blocks one by one, and
   was seen to stop committing a partition after a restart);
 - blocks on their way to agents are bounded, so a slow agent slows the fetch.
@@ -41,8 +40,6 @@ FETCHES_AHEAD = 2
 IN_FLIGHT = 6
 """Blocks handed to agents and not yet finished, over all partitions."""
 
-STAND_BY_EVERY_S = 0.2
-"""Between two looks at the changelogs of others."""
 LOOK_EVERY_S = 0.02
 """While there is nothing to do."""
 
@@ -76,6 +73,9 @@ class Flow(Protocol):
     def fail(self, error: BaseException) -> None:
         """End the process, nothing acked."""
 
+    def end_soon(self) -> None:
+        """All is committed: see to it that the process ends."""
+
 
 class BlockApp(faust.App):  # type: ignore[misc]  # Faust is untyped
     """A Faust app with an engine."""
@@ -96,7 +96,6 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._changelog_fetch: asyncio.Future[Any] | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._ready = False
-        self._stand_by_s = 0.0
         self._heard_of: Any = None
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
@@ -108,9 +107,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._polled()
         active = set(self._get_active_partitions())
         changelogs = {tp for tp in active if not self._flow.reads(tp.topic)}
-        if self._ready:
-            await self._stand_by(changelogs)
-        if self._ready and active - changelogs:
+        if self._ready and active:
             async for item in self._blocks():
                 yield item
         elif changelogs and not self._ready:
@@ -126,13 +123,6 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         """
         consumer = self._thread._ensure_consumer()  # noqa: SLF001 - there is no other way to it
         consumer._subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001
-
-    async def _stand_by(self, tps: set[TP]) -> None:
-        """Read on in the changelogs of partitions that are another's."""
-        now_s = time.monotonic()
-        if tps and now_s >= self._stand_by_s:
-            self._stand_by_s = now_s + STAND_BY_EVERY_S
-            await self._read_changelogs(tps, 0)
 
     async def _read_changelogs(self, tps: set[TP], wait_s: float) -> list[tuple[TP, Any]]:
         """Put what came into its rows; return the last record of each partition."""
@@ -255,6 +245,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         """Checkpoint before the group is left."""
         self._ready = False
         await self._flow.leave()
+        self._flow.end_soon()
         await super().on_stop()
 
     async def commit_positions(self, positions: Mapping[TopicPartition, int]) -> bool:

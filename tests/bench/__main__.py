@@ -117,7 +117,7 @@ def moves(
     warm: Annotated[float, typer.Option(min=1, help="Seconds before the first move.")] = 30,
     as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """How long partitions stand still when their worker ends, without and with standbys."""
+    """How long partitions stand still when their worker ends."""
     from tests.bench import moves as bench  # noqa: PLC0415
 
     bench.moves(symbols, rate, warm, as_json=as_json)

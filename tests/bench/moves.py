@@ -16,19 +16,18 @@ from confluent_kafka import TopicPartition as Position
 
 from app import topics
 from app.cli.pace import Pace
-from app.cli.terminal import json_line, line, note, table
+from app.cli.terminal import json_line, line, table
 from tests.bench.engine import about
 from tests.bench.ground import BenchFailed, Ground, Worker, ground
 from tests.bench.ticks import publish
 
-REPLICAS = (0, 1)
 SEEN_FOR_S = 25.0
 """After each end of a worker: a session, and what the rest may take."""
 WITHIN_S = 120.0
 
 
 def moves(symbols: int, rate: float, warm_s: float, *, as_json: bool) -> None:
-    """Measure without and with standby replicas, then print.
+    """Measure, then print.
 
     Args:
         symbols: How many; the state grows with them.
@@ -36,26 +35,20 @@ def moves(symbols: int, rate: float, warm_s: float, *, as_json: bool) -> None:
         warm_s: How long the flow goes before the first worker ends.
         as_json: Whether a last line holds everything.
     """
-    found = []
-    for replicas in REPLICAS:
-        with ground("moves") as here:
-            note(f"{replicas} standby replicas")
-            found.append({"replicas": replicas, **_measured(here, symbols, rate, warm_s, replicas)})
-            described = about(here, round(rate), symbols, 0)
+    with ground("moves") as here:
+        found = _measured(here, symbols, rate, warm_s)
+        described = about(here, round(rate), symbols, 0)
     line("seconds in which a partition gave nothing, the longest\n")
     table(
-        ("standby replicas", "told to stop", "started", "killed"),
-        [(f["replicas"], f["stopped_s"], f["started_s"], f["killed_s"]) for f in found],
+        ("told to stop", "started", "killed"),
+        [(found["stopped_s"], found["started_s"], found["killed_s"])],
     )
     if as_json:
         json_line({"moves": found, **described})
 
 
-def _measured(
-    here: Ground, symbols: int, rate: float, warm_s: float, replicas: int
-) -> dict[str, Any]:
-    extra = {"STANDBY_REPLICAS": str(replicas)}
-    first, second = (here.worker("compute", extra=extra) for _ in range(2))
+def _measured(here: Ground, symbols: int, rate: float, warm_s: float) -> dict[str, Any]:
+    first, second = (here.worker("compute") for _ in range(2))
     _await_ready(first, second)
     count = round(rate * (warm_s + 4 * SEEN_FOR_S))
     flow = threading.Thread(
@@ -67,7 +60,7 @@ def _measured(
     second.process.terminate()
     time.sleep(SEEN_FOR_S)
     moments["started_s"] = time.time()
-    second = here.worker("compute", extra=extra)
+    second = here.worker("compute")
     time.sleep(SEEN_FOR_S)
     moments["killed_s"] = time.time()
     second.process.kill()

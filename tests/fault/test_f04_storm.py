@@ -1,4 +1,4 @@
-"""F4: compute workers come and go every five seconds, and stand by for each other."""
+"""F4: compute workers come and go every five seconds."""
 
 import time
 
@@ -16,7 +16,7 @@ RATE = 500
 
 
 def test_twenty_rebalances_lose_nothing(make_trial: MakeTrial) -> None:
-    trial = make_trial(STANDBY_REPLICAS="1")
+    trial = make_trial()
     workers = trial.world.started("compute", "hot", "warm")[:1]
     leaving: list[tuple[Worker, float]] = []
     with trial.flow(rate=RATE) as flow:
