@@ -95,7 +95,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._pending: deque[Future[list[Block]]] = deque()
         self._changelog_fetch: asyncio.Future[Any] | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._ready = False
+        self._ready = self._has_left = False
         self._heard_of: Any = None
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
@@ -203,6 +203,22 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._ready = True
 
+    async def threadsafe_partitions_revoked(self, receiver_loop: Any, revoked: set[TP]) -> None:
+        """Call `on_partitions_revoked` from the consumer's thread.
+
+        Once this consumer stops nobody takes the call: the thread would wait for its answer, and
+        the stop for the thread. There is nothing to be done either, all partitions were left.
+        """
+        if not self._has_left:
+            await super().threadsafe_partitions_revoked(receiver_loop, revoked)
+
+    async def threadsafe_partitions_assigned(
+        self, receiver_loop: Any, assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Call `on_partitions_assigned`, likewise."""
+        if not self._has_left:
+            await super().threadsafe_partitions_assigned(receiver_loop, assigned, generation_id)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Checkpoint before the partitions go."""
         self._ready = False
@@ -245,6 +261,7 @@ class BlockConsumer(driver.Consumer):  # type: ignore[misc]
         """Checkpoint before the group is left."""
         self._ready = False
         await self._flow.leave()
+        self._has_left = True
         self._flow.end_soon()
         await super().on_stop()
 

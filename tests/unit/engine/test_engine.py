@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import CommitFailedError, UnknownError
+from faust.transport.consumer import ThreadDelegateConsumer
 from faust.types import TP
 
 from app.engine.agent import Agent
@@ -117,3 +118,24 @@ async def test_a_commit_that_is_refused_ends_nothing(error: Exception) -> None:
     it, _ = consumer(error)
 
     assert not await it.commit_positions({TopicPartition("ticks", 0): 8})
+
+
+@pytest.mark.parametrize("has_left", [False, True])
+async def test_a_consumer_that_stops_answers_no_rebalance(
+    monkeypatch: pytest.MonkeyPatch, has_left: bool
+) -> None:
+    """Its thread would wait for an answer, and its stop for the thread, for ever."""
+    asked: list[str] = []
+
+    async def ask(_self: object, _loop: object, _tps: object, *_more: object) -> None:
+        asked.append("asked")
+
+    for name in ("revoked", "assigned"):
+        monkeypatch.setattr(ThreadDelegateConsumer, f"threadsafe_partitions_{name}", ask)
+    it = BlockConsumer.__new__(BlockConsumer)
+    it._has_left = has_left
+
+    await it.threadsafe_partitions_revoked(None, set())
+    await it.threadsafe_partitions_assigned(None, set(), 1)
+
+    assert asked == ([] if has_left else ["asked", "asked"])
